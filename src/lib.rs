@@ -1,0 +1,13 @@
+//! Doorward: the one place where a company's users live, and the one door that they and its services come in by.
+
+pub mod app;
+mod audit;
+pub mod config;
+mod cx;
+mod db;
+mod events;
+mod http;
+mod jobs;
+pub mod kernel;
+mod keys;
+pub mod router;

@@ -1,0 +1,73 @@
+//! App: everything that lives as long as the program. Built once, cloned cheaply.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+
+use crate::config::Config;
+use crate::db::{self, Cursors, Trust};
+use crate::http::Csrf;
+use crate::jobs::{self, Tasks};
+use crate::kernel::Fault;
+use crate::kernel::clock::Clock;
+use crate::kernel::seal::SealingKeys;
+
+/// The program's parts.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+pub struct Parts {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) pool: PgPool,
+    /// For what a pooler in transaction mode can't carry: LISTEN, migrations.
+    pub(crate) direct: PgConnectOptions,
+    pub(crate) trust: Trust,
+    pub(crate) cursors: Cursors,
+    pub(crate) csrf: Csrf,
+    pub(crate) tasks: Tasks,
+}
+
+impl App {
+    /// Builds the program over a database that answers: migrates it, loads or makes its keys.
+    pub(crate) async fn build(
+        config: Config,
+        database: Stores,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Fault> {
+        db::migrate(&database.direct).await?;
+        let pool = db::connect(database.pooled, &config.database);
+        let sealing = crate::keys::sealing_keys(&config, &pool).await?;
+        Ok(Self(Arc::new(Parts {
+            clock,
+            pool,
+            direct: database.direct,
+            trust: Trust::new(),
+            cursors: Cursors::new(&sealing),
+            csrf: Csrf::new(&sealing),
+            tasks: Tasks::new(),
+            config,
+        })))
+    }
+
+    /// Starts what runs beside the requests of a server.
+    pub(crate) fn start_jobs(&self) {
+        jobs::start(self);
+    }
+}
+
+/// How to reach the database: through a pooler perhaps, and directly.
+pub(crate) struct Stores {
+    pub(crate) pooled: PgConnectOptions,
+    pub(crate) direct: PgConnectOptions,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

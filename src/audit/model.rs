@@ -1,0 +1,69 @@
+//! What is recorded. Never a secret: `before` and `after` hold what the API shows of a thing.
+
+use crate::kernel::{ClientId, UserId};
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    UserCreated,
+    UserUpdated,
+    UserDeleted,
+    PasswordSet,
+    PasswordChanged,
+    PasswordChangeRequired,
+    SignedIn,
+    SignInRefused,
+    SignedOut,
+    SessionEnded,
+    ClientCreated,
+    ClientSecretRotated,
+    ClientDeleted,
+    SigningKeyMade,
+}
+
+impl Action {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::UserCreated => "user.created",
+            Self::UserUpdated => "user.updated",
+            Self::UserDeleted => "user.deleted",
+            Self::PasswordSet => "password.set",
+            Self::PasswordChanged => "password.changed",
+            Self::PasswordChangeRequired => "password.change_required",
+            Self::SignedIn => "session.signed_in",
+            Self::SignInRefused => "session.sign_in_refused",
+            Self::SignedOut => "session.signed_out",
+            Self::SessionEnded => "session.ended",
+            Self::ClientCreated => "client.created",
+            Self::ClientSecretRotated => "client.secret_rotated",
+            Self::ClientDeleted => "client.deleted",
+            Self::SigningKeyMade => "signing_key.made",
+        }
+    }
+}
+
+/// To whom or what it was done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    User(UserId),
+    Client(&'a ClientId),
+    SigningKey(&'a str),
+}
+
+impl Target<'_> {
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::User(_) => "user",
+            Self::Client(_) => "client",
+            Self::SigningKey(_) => "signing_key",
+        }
+    }
+
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::User(id) => id.to_string(),
+            Self::Client(id) => id.to_string(),
+            Self::SigningKey(kid) => (*kid).to_owned(),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Settings: one typed structure; defaults ← `doorward.toml` ← environment ← flags. Nothing outside this room reads the environment.
+
+mod check;
+mod load;
+mod sections;
+
+pub use load::{Flags, SettingsError, load};
+pub use sections::{
+    Config, Database, Http, Keys, Log, LogFormat, Ops, Passwords, Sessions, Throttle, Tokens,
+};

@@ -1,0 +1,354 @@
+//! One struct per room, every field documented; `docs/configuration.md` says the same to operators.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+use crate::kernel::secret::Secret;
+use crate::kernel::span::Span;
+
+/// All settings.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address that the server listens on. `DOORWARD_LISTEN`.
+    pub listen: SocketAddr,
+    /// The issuer: an https URL (http for loopback hosts) without query, fragment or trailing slash. `DOORWARD_ISSUER`.
+    pub issuer: Issuer,
+    /// Where the embedded PostgreSQL and generated secrets live. `DOORWARD_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// Where `sealing.key` lives. `DOORWARD_KEYS_DIR`.
+    pub keys_dir: PathBuf,
+    pub database: Database,
+    pub http: Http,
+    pub ops: Ops,
+    pub tokens: Tokens,
+    pub keys: Keys,
+    pub passwords: Passwords,
+    pub throttle: Throttle,
+    pub sessions: Sessions,
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            issuer: Issuer::default(),
+            data_dir: PathBuf::from("./data"),
+            keys_dir: PathBuf::from("./keys"),
+            database: Database::default(),
+            http: Http::default(),
+            ops: Ops::default(),
+            tokens: Tokens::default(),
+            keys: Keys::default(),
+            passwords: Passwords::default(),
+            throttle: Throttle::default(),
+            sessions: Sessions::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+/// The issuer identifier, exactly as it stands in `iss` (RFC 8414 §2; checklist 130).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer(String);
+
+impl Issuer {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether browsers reach us over TLS: cookies are `Secure` and `__Host-` exactly then.
+    pub fn is_https(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
+    /// `path` below the issuer; `path` begins with a slash.
+    pub fn join(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// Scheme, host and port, as browsers send it in `Origin`.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0)
+            .map_or_else(|_| self.0.clone(), |url| url.origin().ascii_serialization())
+    }
+}
+
+impl Default for Issuer {
+    fn default() -> Self {
+        Self("http://localhost:8080".to_owned())
+    }
+}
+
+impl std::str::FromStr for Issuer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "an https URL (http for loopback hosts only) in its plainest spelling, without query, fragment, user or trailing slash";
+        let url = Url::parse(text).map_err(|_| EXPECTED)?;
+        let loopback = match url.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
+        let bare = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        // Another spelling of the same URL would not equal itself in a client that compares strings.
+        let plain = url.as_str().trim_end_matches('/') == text;
+        if scheme && bare && plain {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(EXPECTED)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Issuer {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// The store.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `postgres://…`; absent: the embedded default. `DATABASE_URL`.
+    pub url: Option<Secret<String>>,
+    /// The connection for what a pooler in transaction mode can't carry (LISTEN, migrations); absent: `url`.
+    pub direct_url: Option<Secret<String>>,
+    /// Connections in the pool, 1 or more.
+    pub max_connections: u32,
+    /// How long a request waits for a connection before it is told 503.
+    pub acquire_timeout: Span,
+    /// How long a statement may run.
+    pub statement_timeout: Span,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: None,
+            direct_url: None,
+            max_connections: 16,
+            acquire_timeout: Span::seconds(2),
+            statement_timeout: Span::seconds(5),
+        }
+    }
+}
+
+/// Limits on every request, and whom to believe about its origin.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Networks of the proxies whose `X-Forwarded-For` is believed; exempt from the limit on connections.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections that one address may hold.
+    pub max_connections_per_address: u32,
+    /// From connection (or the last answer's end) to the end of the request's head.
+    pub header_timeout: Span,
+    /// From the head's end to the body's end.
+    pub body_timeout: Span,
+    /// What a handler may take.
+    pub handler_timeout: Span,
+    /// How long a connection may stay idle.
+    pub idle_timeout: Span,
+    /// How long a stop waits for what is under way.
+    pub shutdown_timeout: Span,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            trusted_proxies: Vec::new(),
+            max_connections_per_address: 256,
+            header_timeout: Span::seconds(10),
+            body_timeout: Span::seconds(15),
+            handler_timeout: Span::seconds(10),
+            idle_timeout: Span::seconds(60),
+            shutdown_timeout: Span::seconds(10),
+        }
+    }
+}
+
+/// What operators look at.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    /// A second address for `/healthz`, `/readyz` (and, later, metrics); absent: they are on `listen`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Lifetimes of tokens.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// Access tokens, unless the client's registration says otherwise.
+    pub access_token_lifetime: Span,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: Span::minutes(10),
+        }
+    }
+}
+
+/// Signing keys and the key that seals them.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// Bits of a new RSA key: 2048, 3072 or 4096.
+    pub rsa_bits: u32,
+    /// What `Cache-Control` allows of JWKS and discovery.
+    pub jwks_max_age: Span,
+    /// The sealing keys, newest first, separated by commas, each 32 bytes in base64url; absent: `sealing.key` in the keys folder.
+    pub sealing_key: Option<Secret<String>>,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            rsa_bits: 2048,
+            jwks_max_age: Span::minutes(5),
+            sealing_key: None,
+        }
+    }
+}
+
+/// Hashing and the policy for passwords.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// Argon2id: KiB of memory, at least 19456.
+    pub memory_kib: u32,
+    /// Argon2id: passes, at least 2 (1 from 47104 KiB on).
+    pub iterations: u32,
+    /// Argon2id: lanes.
+    pub parallelism: u32,
+    /// Threads that hash; 0: one for each core.
+    pub threads: u32,
+    /// MiB that all hashes under way may hold together; bounds the threads.
+    pub memory_budget_mib: u32,
+    /// Hashes that may wait; more are told 503.
+    pub queue: u32,
+    /// How long a hash may wait before it is told 503.
+    pub max_wait: Span,
+    /// Characters that a password needs.
+    pub min_length: u32,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+            threads: 0,
+            memory_budget_mib: 256,
+            queue: 64,
+            max_wait: Span::seconds(5),
+            min_length: 15,
+        }
+    }
+}
+
+/// Failed attempts at passwords. Rates are buckets: `…_burst` at once, then `…_per_hour`.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Throttle {
+    /// Failures from one address (a client of the password grant has a hundred times as many).
+    pub address_burst: u32,
+    pub address_per_hour: u32,
+    /// Failures for one account from one address.
+    pub pair_burst: u32,
+    pub pair_per_hour: u32,
+    /// Failures of everybody together.
+    pub global_burst: u32,
+    pub global_per_hour: u32,
+    /// Consecutive failures after which an account waits 1 s, then twice as long each time, up to an hour.
+    pub free_failures: u32,
+    /// Consecutive failures after which an account's password is refused until an admin sets a new one; at most 100.
+    pub max_failures: u32,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self {
+            address_burst: 30,
+            address_per_hour: 120,
+            pair_burst: 20,
+            pair_per_hour: 60,
+            global_burst: 10_000,
+            global_per_hour: 100_000,
+            free_failures: 5,
+            max_failures: 100,
+        }
+    }
+}
+
+/// Browser sessions; none of the lives may be over 30 days.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sessions {
+    /// Ends a session that nobody used for so long.
+    pub idle: Span,
+    /// Ends a session however it is used.
+    pub absolute: Span,
+    /// The same for people with `admin`.
+    pub admin_idle: Span,
+    pub admin_absolute: Span,
+    /// Sessions that one person may have; the oldest goes.
+    pub max_per_user: u32,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            idle: Span::hours(1),
+            absolute: Span::hours(24),
+            admin_idle: Span::minutes(15),
+            admin_absolute: Span::hours(12),
+            max_per_user: 50,
+        }
+    }
+}
+
+/// Logs, always on standard error.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `auto`: text to a terminal, JSON elsewhere.
+    pub format: LogFormat,
+    /// What is logged: `info`, or directives like `doorward=debug,warn`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            filter: "info".to_owned(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Auto,
+    Text,
+    Json,
+}

@@ -1,0 +1,11 @@
+//! PostgreSQL, the only store: connections, migrations, cursors, and what caches are told.
+
+mod constraint;
+mod cursor;
+mod invalidation;
+mod pool;
+
+pub(crate) use constraint::OnConstraint;
+pub(crate) use cursor::{BadCursor, Cursors};
+pub(crate) use invalidation::{Topic, Trust, forget, listen, notify};
+pub(crate) use pool::{connect, migrate, newest_migration, options};

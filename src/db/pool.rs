@@ -1,0 +1,70 @@
+//! Connecting and migrating.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection, PgConnection};
+
+use crate::config::Database;
+use crate::kernel::Fault;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// A pool that connects when it is first asked. A connection that lay idle is tried before it is handed out, so a restarted
+/// PostgreSQL costs nobody an error.
+pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> PgPool {
+    let timeout_ms = settings
+        .statement_timeout
+        .time()
+        .whole_milliseconds()
+        .to_string();
+    let options = options.application_name("doorward").options([
+        ("statement_timeout", timeout_ms.as_str()),
+        ("idle_in_transaction_session_timeout", "15000"),
+        ("lock_timeout", timeout_ms.as_str()),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(settings.acquire_timeout.std())
+        .idle_timeout(Duration::from_secs(600))
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > Duration::from_millis(500) {
+                    return Ok(connection.ping().await.is_ok());
+                }
+                Ok(true)
+            })
+        })
+        .connect_lazy_with(options)
+}
+
+/// Reads a `postgres://` URL. The error never shows the URL: it holds a password.
+pub(crate) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
+    PgConnectOptions::from_str(url)
+        .map_err(|_| "a URL like postgres://user:password@host:5432/database")
+}
+
+/// Brings the schema up to this binary's, under PostgreSQL's advisory lock, so that any number of replicas may start at once.
+/// Migrations of a newer binary are left alone (see [`too_new`](crate::ops)).
+pub(crate) async fn migrate(options: &PgConnectOptions) -> Result<(), Fault> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrator
+        .set_ignore_missing(true)
+        .run(&mut connection)
+        .await
+        .map_err(|e| match e {
+            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause.into(),
+            other => Fault::internal("migrating the schema", other),
+        })?;
+    connection.close().await?;
+    Ok(())
+}
+
+/// The newest migration that this binary knows.
+pub(crate) fn newest_migration() -> i64 {
+    MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+}

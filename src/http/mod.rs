@@ -1,0 +1,26 @@
+//! The HTTP kit: error shapes, strict forms and JSON, ETags, CSRF tokens, and the layers around every route. Knows no user, client or grant.
+
+mod bearer_error;
+mod csrf;
+mod etag;
+mod failure;
+mod form;
+mod json;
+mod layers;
+mod oauth_error;
+mod page_error;
+mod problem;
+mod query;
+
+pub(crate) use bearer_error::BearerError;
+pub(crate) use csrf::Csrf;
+pub(crate) use etag::{ETag, IfMatch};
+pub(crate) use form::Form;
+pub(crate) use form::FormError;
+pub(crate) use json::JsonBody;
+pub(crate) use layers::{Peer, around, refusal};
+pub(crate) use oauth_error::{OAuthCode, OAuthError};
+pub(crate) use page_error::PageError;
+pub(crate) use problem::Problem;
+pub use problem::ProblemKind;
+pub(crate) use query::Query;

@@ -1,0 +1,284 @@
+//! Errors of the REST API: problem documents (RFC 9457). Each `type` is an anchor in docs/errors.md.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::failure::{self, Shape};
+use crate::kernel::Fault;
+
+/// The kinds of problem that the REST API knows; a test holds docs/errors.md to this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    NotFound,
+    MethodNotAllowed,
+    MalformedRequest,
+    UnsupportedMediaType,
+    NotAcceptableSize,
+    Invalid,
+    InvalidQuery,
+    Conflict,
+    PreconditionFailed,
+    Unauthorized,
+    Forbidden,
+    TooManyRequests,
+    HeaderTooLarge,
+    UriTooLong,
+    Timeout,
+    Unavailable,
+    Internal,
+}
+
+impl ProblemKind {
+    pub const ALL: [Self; 17] = [
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::MalformedRequest,
+        Self::UnsupportedMediaType,
+        Self::NotAcceptableSize,
+        Self::Invalid,
+        Self::InvalidQuery,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::TooManyRequests,
+        Self::HeaderTooLarge,
+        Self::UriTooLong,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// Anchor, title and status.
+    pub fn facts(self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::NotFound => ("not-found", "There is no such thing", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                "That method does not exist here",
+                StatusCode::METHOD_NOT_ALLOWED,
+            ),
+            Self::MalformedRequest => (
+                "malformed-request",
+                "The request could not be read",
+                StatusCode::BAD_REQUEST,
+            ),
+            Self::UnsupportedMediaType => (
+                "unsupported-media-type",
+                "The body has the wrong media type",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ),
+            Self::NotAcceptableSize => (
+                "too-large",
+                "The body is too large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            Self::Invalid => (
+                "invalid",
+                "Some fields are not valid",
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
+            Self::InvalidQuery => (
+                "invalid-query",
+                "Some query parameters are not valid",
+                StatusCode::BAD_REQUEST,
+            ),
+            Self::Conflict => (
+                "conflict",
+                "Something with that identifier exists",
+                StatusCode::CONFLICT,
+            ),
+            Self::PreconditionFailed => (
+                "precondition-failed",
+                "It has changed since it was read",
+                StatusCode::PRECONDITION_FAILED,
+            ),
+            Self::Unauthorized => (
+                "unauthorized",
+                "A valid access token is needed",
+                StatusCode::UNAUTHORIZED,
+            ),
+            Self::Forbidden => (
+                "forbidden",
+                "The access token does not allow that",
+                StatusCode::FORBIDDEN,
+            ),
+            Self::TooManyRequests => (
+                "too-many-requests",
+                "Too many requests",
+                StatusCode::TOO_MANY_REQUESTS,
+            ),
+            Self::HeaderTooLarge => (
+                "header-too-large",
+                "The request's header is too large",
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            ),
+            Self::UriTooLong => (
+                "uri-too-long",
+                "The URL is too long",
+                StatusCode::URI_TOO_LONG,
+            ),
+            Self::Timeout => (
+                "timeout",
+                "The request took too long",
+                StatusCode::REQUEST_TIMEOUT,
+            ),
+            Self::Unavailable => (
+                "unavailable",
+                "The server can't answer now",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            Self::Internal => (
+                "internal",
+                "The server failed",
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
+        }
+    }
+}
+
+/// One field that is wrong: a JSON pointer (RFC 6901) into the body, or a parameter's name.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FieldError {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pointer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parameter: Option<String>,
+    pub(crate) detail: Cow<'static, str>,
+}
+
+/// A problem document on its way out.
+pub(crate) struct Problem {
+    kind: ProblemKind,
+    detail: Option<Cow<'static, str>>,
+    errors: Vec<FieldError>,
+    fault: Option<Fault>,
+    retry_after: Option<u32>,
+    www_authenticate: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind) -> Self {
+        Self {
+            kind,
+            detail: None,
+            errors: Vec::new(),
+            fault: None,
+            retry_after: None,
+            www_authenticate: None,
+        }
+    }
+
+    /// What is wrong with this request, in a sentence.
+    pub(crate) fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+
+    /// Names a field of the body by its JSON pointer.
+    pub(crate) fn field(
+        mut self,
+        pointer: impl Into<String>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.errors.push(FieldError {
+            pointer: Some(pointer.into()),
+            parameter: None,
+            detail: detail.into(),
+        });
+        self
+    }
+
+    /// Names a query parameter.
+    pub(crate) fn parameter(
+        mut self,
+        name: impl Into<String>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.errors.push(FieldError {
+            pointer: None,
+            parameter: Some(name.into()),
+            detail: detail.into(),
+        });
+        self
+    }
+
+    /// When to come again, in seconds.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..self
+        }
+    }
+
+    /// The challenge of a 401 or 403 (RFC 6750 §3).
+    pub(crate) fn www_authenticate(self, challenge: String) -> Self {
+        Self {
+            www_authenticate: Some(challenge),
+            ..self
+        }
+    }
+
+    pub(super) fn render(self, mut response: Response, request_id: &str) -> Response {
+        if let Some(fault) = &self.fault {
+            failure::log_fault(fault);
+        }
+        if let Some(seconds) = self.retry_after {
+            response = failure::with_retry_after(response, seconds);
+        }
+        if let Some(challenge) = self
+            .www_authenticate
+            .and_then(|c| HeaderValue::try_from(c).ok())
+        {
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        let (anchor, title, status) = self.kind.facts();
+        let mut body = json!({
+            "type": format!("/docs/errors#{anchor}"),
+            "title": title,
+            "status": status.as_u16(),
+            "request_id": request_id,
+        });
+        if let Some(detail) = self.detail {
+            body["detail"] = Value::String(detail.into_owned());
+        }
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        failure::with_body(response, "application/problem+json", body.to_string())
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        let problem = match failure::status_of(&fault) {
+            StatusCode::SERVICE_UNAVAILABLE => Self::new(ProblemKind::Unavailable).retry_after(1),
+            _ => Self::new(ProblemKind::Internal),
+        };
+        Self {
+            fault: Some(fault),
+            ..problem
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(cause: sqlx::Error) -> Self {
+        Fault::from(cause).into()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (_, _, status) = self.kind.facts();
+        Shape::Problem(self).into_response(status)
+    }
+}

@@ -1,0 +1,45 @@
+//! Query strings of the REST API: known parameters, each once.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::form::Form;
+use super::{Problem, ProblemKind};
+
+/// The parameters of a query string.
+pub(crate) struct Query(Form);
+
+impl Query {
+    /// Takes a parameter out.
+    pub(crate) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.take_text(name)
+    }
+
+    /// Refuses by name what was not taken.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        match self.0.names().next() {
+            None => Ok(()),
+            Some(name) => {
+                let name: String = name.chars().take(64).collect();
+                Err(Problem::new(ProblemKind::InvalidQuery)
+                    .parameter(name, "There is no such parameter here."))
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let raw = parts.uri.query().unwrap_or("");
+        Form::parse_keeping_empty(raw.as_bytes(), &[])
+            .map(Self)
+            .map_err(|e| {
+                Problem::new(ProblemKind::InvalidQuery).detail(match e {
+                    super::form::FormError::Repeated => "A parameter is given more than once.",
+                    _ => "The query could not be read.",
+                })
+            })
+    }
+}

@@ -1,0 +1,7 @@
+//! What runs beside the requests: tasks that a stop can wait for, and the standing jobs.
+
+mod standing;
+mod tasks;
+
+pub(crate) use standing::start;
+pub(crate) use tasks::Tasks;

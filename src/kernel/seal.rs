@@ -1,0 +1,138 @@
+//! Sealing: authenticated encryption of what the database keeps but must not be able to read, and keys derived by label.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
+
+use super::{Secret, random};
+
+const NONCE: usize = 24;
+
+/// The sealing keys, newest first: the first seals, all open. Each is 256 random bits from outside the database.
+#[derive(Clone)]
+pub struct SealingKeys(Vec<Secret<[u8; 32]>>);
+
+/// What was sealed can't be opened: another key, another purpose, or changed bytes.
+#[derive(Debug)]
+pub(crate) struct Unopenable;
+
+impl SealingKeys {
+    /// `None` for an empty list.
+    pub(crate) fn new(newest_first: Vec<Secret<[u8; 32]>>) -> Option<Self> {
+        if newest_first.is_empty() {
+            None
+        } else {
+            Some(Self(newest_first))
+        }
+    }
+
+    /// Seals `plain` with a fresh nonce (XChaCha20-Poly1305). `purpose` is authenticated too: what was sealed as one thing
+    /// (`signing_key/<kid>`) never opens as another. Gives nonce and ciphertext in one piece.
+    pub(crate) fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
+        let nonce = random::bytes::<NONCE>();
+        let payload = Payload {
+            msg: plain,
+            aad: purpose.as_bytes(),
+        };
+        #[expect(
+            clippy::expect_used,
+            reason = "the cipher refuses only messages of more than 256 GiB"
+        )]
+        let sealed = cipher(&self.0[0])
+            .encrypt(&XNonce::from(nonce), payload)
+            .expect("the message is short");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Opens what any of the keys sealed for this purpose.
+    pub(crate) fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unopenable> {
+        let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unopenable)?;
+        self.0
+            .iter()
+            .find_map(|key| {
+                cipher(key)
+                    .decrypt(
+                        &XNonce::from(*nonce),
+                        Payload {
+                            msg: body,
+                            aad: purpose.as_bytes(),
+                        },
+                    )
+                    .ok()
+            })
+            .map(Secret::new)
+            .ok_or(Unopenable)
+    }
+
+    /// A key of its own for one purpose (HKDF-SHA-256, RFC 5869), from each sealing key, newest first: the first makes, all check.
+    pub(crate) fn derive(&self, label: &'static str) -> Vec<Secret<[u8; 32]>> {
+        self.0.iter().map(|key| derive(key, label)).collect()
+    }
+
+    /// Tells the newest key from others without telling the key: 8 hexadecimal digits.
+    pub(crate) fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(derive(&self.0[0], "fingerprint").expose());
+        digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// HMAC-SHA-256 over the parts, each preceded by its length so that no two lists of parts look alike.
+pub(crate) fn mac(key: &Secret<[u8; 32]>, parts: &[&[u8]]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.expose()).expect("any length");
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn cipher(key: &Secret<[u8; 32]>) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(&Key::from(*derive(key, "seal").expose()))
+}
+
+fn derive(key: &Secret<[u8; 32]>, label: &str) -> Secret<[u8; 32]> {
+    let mut out = [0; 32];
+    #[expect(clippy::expect_used, reason = "32 bytes are within HKDF's 255 blocks")]
+    Hkdf::<Sha256>::new(Some(b"doorward"), key.expose())
+        .expand(label.as_bytes(), &mut out)
+        .expect("32 bytes");
+    Secret::new(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(seeds: &[u8]) -> SealingKeys {
+        SealingKeys::new(seeds.iter().map(|s| Secret::new([*s; 32])).collect()).unwrap()
+    }
+
+    #[test]
+    fn opens_what_it_sealed_for_the_same_purpose_alone() {
+        // S-53
+        let sealed = keys(&[1]).seal("a", b"plain");
+        assert_eq!(keys(&[1]).open("a", &sealed).unwrap().expose(), b"plain");
+        assert_eq!(keys(&[2, 1]).open("a", &sealed).unwrap().expose(), b"plain");
+        assert!(keys(&[1]).open("b", &sealed).is_err());
+        assert!(keys(&[2]).open("a", &sealed).is_err());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(keys(&[1]).open("a", &changed).is_err(), "byte {at}");
+        }
+        assert!(keys(&[1]).open("a", &sealed[..10]).is_err());
+        assert_ne!(sealed, keys(&[1]).seal("a", b"plain"), "the nonce is fresh");
+    }
+
+    #[test]
+    fn labels_give_keys_of_their_own() {
+        let keys = keys(&[1]);
+        assert_ne!(
+            keys.derive("csrf")[0].expose(),
+            keys.derive("cursor")[0].expose()
+        );
+    }
+}

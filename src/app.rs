@@ -34,7 +34,7 @@ impl App {
     /// Builds the program over a database that answers: migrates it, loads or makes its keys.
     pub(crate) async fn build(
         config: Config,
-        database: Stores,
+        database: Databases,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
         db::migrate(&database.direct).await?;
@@ -56,10 +56,16 @@ impl App {
     pub(crate) fn start_jobs(&self) {
         jobs::start(self);
     }
+
+    /// Gives the database its connections back.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
+    }
 }
 
 /// How to reach the database: through a pooler perhaps, and directly.
-pub(crate) struct Stores {
+#[derive(Clone)]
+pub(crate) struct Databases {
     pub(crate) pooled: PgConnectOptions,
     pub(crate) direct: PgConnectOptions,
 }

@@ -2,6 +2,7 @@
 
 pub mod app;
 mod audit;
+pub mod cli;
 pub mod config;
 mod cx;
 mod db;
@@ -10,4 +11,6 @@ mod http;
 mod jobs;
 pub mod kernel;
 mod keys;
+mod ops;
 pub mod router;
+mod server;

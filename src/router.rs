@@ -4,10 +4,11 @@
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::response::Response;
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, get};
 
 use crate::app::App;
 use crate::http::{ProblemKind, around, refusal};
+use crate::ops::health;
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ fn route(method: Method, path: &'static str, access: Access, handler: MethodRout
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
     vec![
+        // operators
+        route(Method::GET, "/healthz", Access::Open, get(health::healthz)),
+        route(Method::GET, "/readyz",  Access::Open, get(health::readyz)),
     ]
 }
 

@@ -1,10 +1,11 @@
 //! Reads the file, then the environment, then the flags. An unknown setting stops the start.
 
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 
 use super::check;
 use super::sections::Config;
@@ -14,11 +15,21 @@ use super::sections::Config;
 pub struct Flags {
     /// `--config FILE`: must exist. Without it `doorward.toml` is read where there is one.
     pub config: Option<PathBuf>,
+    pub listen: Option<String>,
+    pub issuer: Option<String>,
+    pub data_dir: Option<PathBuf>,
+    pub keys_dir: Option<PathBuf>,
 }
 
 /// A setting that is unknown, missing or wrong: its name, where its value came from, and what is expected.
 #[derive(Debug)]
-pub struct SettingsError(pub(super) String);
+pub struct SettingsError(String);
+
+impl SettingsError {
+    pub(crate) fn expected(setting: &str, expected: impl fmt::Display) -> Self {
+        Self(format!("{setting}: expected {expected}"))
+    }
+}
 
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,8 +48,11 @@ const FIXED: [(&str, &str); 5] = [
     ("DOORWARD_KEYS_DIR", "keys_dir"),
 ];
 
-/// Reads and checks all settings.
-pub fn load(flags: &Flags) -> Result<Config, SettingsError> {
+/// Settings that are secrets: a file that holds one must not be open to everybody.
+const SECRETS: [&str; 3] = ["database.url", "database.direct_url", "keys.sealing_key"];
+
+/// Reads and checks all settings. Beside them, what the operator should know: variables that look like settings and are none.
+pub fn load(flags: &Flags) -> Result<(Config, Vec<String>), SettingsError> {
     let file = flags
         .config
         .as_deref()
@@ -49,28 +63,88 @@ pub fn load(flags: &Flags) -> Result<Config, SettingsError> {
             file.display()
         )));
     }
-    let config: Config = Figment::new()
-        .merge(Toml::file(file))
-        .merge(
-            Env::raw()
-                .filter_map(|key| setting_of(key.as_str()).map(Into::into))
-                .split("."),
-        )
-        .extract()
-        .map_err(|e| SettingsError(e.to_string()))?;
+    let toml = Figment::from(Toml::file_exact(file));
+    check_permissions(file, &toml)?;
+    let environment = Env::raw()
+        .filter_map(|name| setting_of(name.as_str()).map(Into::into))
+        .split(".");
+    let mut figment = if file.is_file() { toml } else { Figment::new() }.merge(environment);
+    let text = |path: &PathBuf| path.display().to_string();
+    let given = [
+        ("listen", flags.listen.clone()),
+        ("issuer", flags.issuer.clone()),
+        ("data_dir", flags.data_dir.as_ref().map(text)),
+        ("keys_dir", flags.keys_dir.as_ref().map(text)),
+    ];
+    for (setting, value) in given {
+        if let Some(value) = value {
+            figment = figment.merge(Serialized::default(setting, value));
+        }
+    }
+    let config: Config = figment.extract().map_err(|e| SettingsError(describe(e)))?;
     check::check(&config)?;
-    Ok(config)
+    Ok((config, strangers()))
+}
+
+/// One line for each wrong setting: what is wrong, its name, where it stands.
+fn describe(errors: figment::Error) -> String {
+    let lines = errors.into_iter().map(|error| {
+        let path = error.path.join(".");
+        let named = SECRETS.contains(&path.as_str());
+        // A secret of the wrong type would be shown as what was found.
+        let what = if named {
+            "expected a text".to_owned()
+        } else {
+            error.kind.to_string()
+        };
+        let source = error.metadata.as_ref().map_or_else(String::new, |m| {
+            let place = m.source.as_ref().map_or_else(
+                || m.name.to_string(),
+                |source| format!("{} {source}", m.name),
+            );
+            format!(" (from {place})")
+        });
+        format!(
+            "{}: {what}{source}",
+            if path.is_empty() { "settings" } else { &path }
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn check_permissions(file: &Path, toml: &Figment) -> Result<(), SettingsError> {
+    let Ok(metadata) = file.metadata() else {
+        return Ok(());
+    };
+    let open = metadata.permissions().mode() & 0o007 != 0;
+    match SECRETS.iter().find(|secret| open && toml.contains(secret)) {
+        Some(secret) => Err(SettingsError(format!(
+            "{secret}: {} holds it and is open to everybody; expected a file that only its owner and group read (chmod 640)",
+            file.display()
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn setting_of(variable: &str) -> Option<String> {
-    if let Some((_, setting)) = FIXED
-        .iter()
-        .find(|(name, _)| variable.eq_ignore_ascii_case(name))
-    {
+    if let Some((_, setting)) = FIXED.iter().find(|(name, _)| *name == variable) {
         return Some((*setting).to_owned());
     }
     let rest = variable
         .strip_prefix("DOORWARD_")
         .filter(|rest| rest.contains("__"))?;
     Some(rest.to_ascii_lowercase().replace("__", "."))
+}
+
+/// `DOORWARD_…` variables that are no settings: a container platform injects some, a typing error others.
+fn strangers() -> Vec<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the room that reads the environment"
+    )]
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names
+        .filter(|name| name.starts_with("DOORWARD_") && setting_of(name).is_none())
+        .map(|name| format!("the environment's {name} is no setting and is ignored"))
+        .collect()
 }

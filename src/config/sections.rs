@@ -24,7 +24,6 @@ pub struct Config {
     pub keys_dir: PathBuf,
     pub database: Database,
     pub http: Http,
-    pub ops: Ops,
     pub tokens: Tokens,
     pub keys: Keys,
     pub passwords: Passwords,
@@ -42,7 +41,6 @@ impl Default for Config {
             keys_dir: PathBuf::from("./keys"),
             database: Database::default(),
             http: Http::default(),
-            ops: Ops::default(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             passwords: Passwords::default(),
@@ -89,7 +87,7 @@ impl std::str::FromStr for Issuer {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "an https URL (http for loopback hosts only) in its plainest spelling, without query, fragment, user or trailing slash";
+        const EXPECTED: &str = "expected an https URL (http for loopback hosts only) in its plainest spelling, without query, fragment, user or trailing slash";
         let url = Url::parse(text).map_err(|_| EXPECTED)?;
         let loopback = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -180,14 +178,6 @@ impl Default for Http {
             shutdown_timeout: Span::seconds(10),
         }
     }
-}
-
-/// What operators look at.
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Ops {
-    /// A second address for `/healthz`, `/readyz` (and, later, metrics); absent: they are on `listen`.
-    pub listen: Option<SocketAddr>,
 }
 
 /// Lifetimes of tokens.

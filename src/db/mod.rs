@@ -2,6 +2,7 @@
 
 mod constraint;
 mod cursor;
+pub(crate) mod embedded;
 mod invalidation;
 mod pool;
 

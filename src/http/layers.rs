@@ -107,7 +107,10 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
         };
         let mut response = failure::render(response, &request_id);
         add_headers(response.headers_mut(), &request_id, secure);
-        let (status, duration_ms) = (response.status().as_u16(), started.elapsed().as_millis());
+        let (status, duration_ms) = (
+            response.status().as_u16(),
+            started.elapsed().as_secs_f64() * 1000.0,
+        );
         match status {
             500.. => tracing::warn!(status, duration_ms, "answered"),
             400.. => tracing::info!(status, duration_ms, "answered"),

@@ -17,16 +17,16 @@ const RETRY: Duration = Duration::from_millis(250);
 /// Starts the standing jobs; they end when the program stops.
 pub(crate) fn start(app: &App) {
     let notifier = app.clone();
-    app.tasks.spawn(until_stopped(app, async move {
+    app.tasks.spawn_until_stop(async move {
         loop {
             if let Err(fault) = notify(&notifier).await {
                 tracing::warn!(cause = %fault, "the notifier lost the database; trying again");
             }
             sleep(RETRY).await;
         }
-    }));
+    });
     let hearer = app.clone();
-    app.tasks.spawn(until_stopped(app, async move {
+    app.tasks.spawn_until_stop(async move {
         loop {
             let result = db::listen(hearer.direct.clone(), &hearer.trust, |change| on_change(&hearer, change)).await;
             if let Err(fault) = result {
@@ -34,7 +34,7 @@ pub(crate) fn start(app: &App) {
             }
             sleep(RETRY).await;
         }
-    }));
+    });
 }
 
 async fn notify(app: &App) -> Result<(), Fault> {
@@ -49,18 +49,4 @@ async fn notify(app: &App) -> Result<(), Fault> {
 fn on_change(app: &App, change: Option<(Topic, &str)>) {
     tracing::trace!(topic = ?change.map(|(topic, _)| topic), "told to forget");
     let _ = app;
-}
-
-/// `job`, ended when the program stops.
-fn until_stopped<J: Future<Output = ()> + Send + 'static>(
-    app: &App,
-    job: J,
-) -> impl Future<Output = ()> + Send + 'static + use<J> {
-    let mut stopping = app.tasks.stopping();
-    async move {
-        tokio::select! {
-            () = job => {}
-            _ = stopping.wait_for(|stop| *stop) => {}
-        }
-    }
 }

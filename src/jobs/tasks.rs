@@ -29,6 +29,17 @@ impl Tasks {
         }
     }
 
+    /// Runs `task` until it ends or the program stops, whichever comes first.
+    pub(crate) fn spawn_until_stop(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut stopping = self.stopping();
+        self.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        });
+    }
+
     /// Turns true when the program stops.
     pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
         self.stopping.subscribe()

@@ -44,7 +44,8 @@ impl FromStr for Span {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "a length of time like \"90s\", \"10m\", \"24h\" or \"30d\"";
+        const EXPECTED: &str =
+            "expected a length of time like \"90s\", \"10m\", \"24h\" or \"30d\"";
         let split = text
             .len()
             .checked_sub(1)

@@ -1,0 +1,95 @@
+//! The command line. Each command works beside a running server and without one; what it prints on standard output is its answer
+//! alone, logs and complaints go to standard error, and the exit status is 0 only on success.
+
+mod error;
+mod first_start;
+mod migrate;
+mod open;
+mod output;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Flags;
+
+pub(crate) use error::CliError;
+
+/// The one place where a company's users live, and the one door that they and its services come in by.
+#[derive(Parser)]
+#[command(name = "doorward", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    settings: SettingsFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(clap::Args)]
+struct SettingsFlags {
+    /// The settings file (default: doorward.toml, where there is one)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on (default: 127.0.0.1:8080)
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The issuer's URL (default: http://localhost:8080)
+    #[arg(long, global = true, value_name = "URL")]
+    issuer: Option<String>,
+    /// Where the embedded PostgreSQL and generated secrets live (default: ./data)
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Where the sealing key lives (default: ./keys)
+    #[arg(long, global = true, value_name = "DIR")]
+    keys_dir: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server (also without a subcommand)
+    Serve,
+    /// Bring the database's schema up to this program's
+    Migrate,
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let flags = Flags {
+        config: cli.settings.config,
+        listen: cli.settings.listen,
+        issuer: cli.settings.issuer,
+        data_dir: cli.settings.data_dir,
+        keys_dir: cli.settings.keys_dir,
+    };
+    match run(cli.command.unwrap_or(Command::Serve), &flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
+    let (config, warnings) = crate::config::load(flags)?;
+    crate::ops::telemetry::start(&config.log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(CliError::Io)?;
+    let result = runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(config).await,
+            Command::Migrate => migrate::run(config).await,
+        }
+    });
+    // Whatever a library left running on the blocking pool must not hold up the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}

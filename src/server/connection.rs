@@ -1,0 +1,81 @@
+//! One connection: HTTP/1.1 or HTTP/2 within limits on heads, streams and time (checklist 173, 177).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::Watcher;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use super::patience::{Patient, Phase};
+use crate::config::Http;
+use crate::http::Peer;
+
+/// Bytes of a request's head, and its fields.
+const MAX_HEAD: usize = 32 * 1024;
+const MAX_FIELDS: usize = 100;
+/// Requests at once on an HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Serves one connection to its end, or until `watcher` asks it to finish.
+pub(super) async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Http,
+    watcher: Watcher,
+) {
+    // Answers are small: waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let (stream, phase) = Patient::new(
+        stream,
+        limits.header_timeout.std(),
+        limits.idle_timeout.std(),
+    );
+    let service = service_fn(move |request: Request<Incoming>| {
+        let phase = phase.clone();
+        phase.set(if request.version() == Version::HTTP_2 {
+            Phase::Multiplexed
+        } else {
+            Phase::Answering
+        });
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let answer = router.clone().call(request);
+        async move {
+            let answer = answer.await;
+            phase.done();
+            answer
+        }
+    });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(32)
+        .max_local_error_reset_streams(256)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(limits.header_timeout.std());
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    if let Err(cause) = watcher.watch(connection).await {
+        tracing::trace!(cause, "a connection ended early");
+    }
+}

@@ -1,0 +1,7 @@
+//! The listener: accepts connections, bounds what strangers can hold of us, and stops without cutting anybody off.
+
+mod connection;
+mod listener;
+mod patience;
+
+pub(crate) use listener::run;

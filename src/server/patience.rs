@@ -1,0 +1,175 @@
+//! A stream that waits only so long: for a request's head from its first byte on (slow-loris), for the next request (idle), and for a
+//! peer that does not take what we write.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// What a connection is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Just opened: nothing has arrived.
+    Fresh,
+    /// A request's head is arriving.
+    Head,
+    /// A request is being answered; its body has a time limit of its own.
+    Answering,
+    /// Answered; the next request may come.
+    Idle,
+    /// HTTP/2, which has pings of its own.
+    Multiplexed,
+}
+
+/// The phase, shared with the service.
+#[derive(Clone)]
+pub(super) struct SharedPhase(Arc<AtomicU8>);
+
+impl SharedPhase {
+    pub(super) fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+
+    /// The request was answered.
+    pub(super) fn done(&self) {
+        if self.get() == Phase::Answering {
+            self.set(Phase::Idle);
+        }
+    }
+
+    fn get(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Fresh,
+            1 => Phase::Head,
+            2 => Phase::Answering,
+            3 => Phase::Idle,
+            _ => Phase::Multiplexed,
+        }
+    }
+}
+
+/// The stream with its patience.
+pub(super) struct Patient<S> {
+    stream: S,
+    phase: SharedPhase,
+    head: Duration,
+    idle: Duration,
+    reading: Option<(Phase, Pin<Box<Sleep>>)>,
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    /// `head`: from the first byte (or the connection) to the head's end; `idle`: between requests, and for a stuck write.
+    pub(super) fn new(stream: S, head: Duration, idle: Duration) -> (Self, SharedPhase) {
+        let phase = SharedPhase(Arc::new(AtomicU8::new(Phase::Fresh as u8)));
+        (
+            Self {
+                stream,
+                phase: phase.clone(),
+                head,
+                idle,
+                reading: None,
+                writing: None,
+            },
+            phase,
+        )
+    }
+
+    /// Ready when the wait for bytes has lasted longer than the phase allows.
+    fn poll_tired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let phase = self.phase.get();
+        let patience = match phase {
+            Phase::Fresh | Phase::Head => self.head,
+            Phase::Idle => self.idle,
+            Phase::Answering | Phase::Multiplexed => {
+                self.reading = None;
+                return Poll::Pending;
+            }
+        };
+        match &mut self.reading {
+            Some((armed, timer)) if *armed == phase => timer.as_mut().poll(cx),
+            other => {
+                let (_, timer) = other.insert((phase, Box::pin(sleep(patience))));
+                timer.as_mut().poll(cx)
+            }
+        }
+    }
+
+    fn poll_stuck<T>(
+        &mut self,
+        result: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.writing = None;
+            return result;
+        }
+        let idle = self.idle;
+        let timer = self.writing.get_or_insert_with(|| Box::pin(sleep(idle)));
+        timer
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before && matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
+            self.phase.set(Phase::Head);
+            self.reading = None;
+        }
+        match result {
+            Poll::Pending => self
+                .poll_tired(cx)
+                .map(|()| Err(io::ErrorKind::TimedOut.into())),
+            ready => ready,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.poll_stuck(result, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.poll_stuck(result, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        self.poll_stuck(result, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

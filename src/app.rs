@@ -65,9 +65,9 @@ impl App {
 
 /// How to reach the database: through a pooler perhaps, and directly.
 #[derive(Clone)]
-pub(crate) struct Databases {
-    pub(crate) pooled: PgConnectOptions,
-    pub(crate) direct: PgConnectOptions,
+pub struct Databases {
+    pub pooled: PgConnectOptions,
+    pub direct: PgConnectOptions,
 }
 
 impl Deref for App {

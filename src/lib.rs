@@ -13,4 +13,5 @@ pub mod kernel;
 mod keys;
 mod ops;
 pub mod router;
+pub mod running;
 mod server;

@@ -1,26 +1,20 @@
 //! `doorward serve`: runs until it is told to stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::open::Store;
 use super::{CliError, first_start};
-use crate::app::App;
 use crate::config::Config;
 use crate::kernel::clock::SystemClock;
-use crate::{router, server};
-
-/// Beyond the time that requests get to finish, for closing the rest.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+use crate::running::Running;
 
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
     // Asked for before anything is started: whoever stops us meanwhile is heard.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-
     let listener = TcpListener::bind(config.listen).await.map_err(|e| {
         CliError::Refused(format!(
             "listen: {} can't be listened on: {e}",
@@ -28,13 +22,13 @@ pub(super) async fn run(config: Config) -> Result<(), CliError> {
         ))
     })?;
     let store = Store::open(&config).await?;
-    let result = serve(config, &store, listener, async {
+    let told_to_stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    })
-    .await;
+    };
+    let result = serve(config, &store, listener, told_to_stop).await;
     store.close().await;
     result
 }
@@ -45,26 +39,26 @@ async fn serve(
     listener: TcpListener,
     told_to_stop: impl Future<Output = ()>,
 ) -> Result<(), CliError> {
-    let app = App::build(config, store.databases.clone(), Arc::new(SystemClock)).await?;
-    first_start::run(&app).await?;
-    app.start_jobs();
+    let running = Running::start(
+        config,
+        store.databases.clone(),
+        Arc::new(SystemClock),
+        listener,
+    )
+    .await?;
     if let Some(cluster) = store.cluster.clone() {
-        app.tasks
+        running
+            .app
+            .tasks
             .spawn_until_stop(async move { cluster.supervise().await });
     }
-    let address = listener.local_addr()?;
-    tracing::info!(%address, issuer = app.config.issuer.as_str(), "listening");
-
-    let serving = server::run(app.clone(), router::build(&app), listener);
-    tokio::pin!(serving);
-    tokio::select! {
-        () = told_to_stop => {}
-        () = &mut serving => {}
+    let issuer = running.app.config.issuer.as_str();
+    tracing::info!(address = %running.address, issuer, "listening");
+    let started = first_start::run(&running.app).await;
+    if started.is_ok() {
+        told_to_stop.await;
+        tracing::info!("stopping: no new work, what is under way is finished");
     }
-    tracing::info!("stopping: no new work, what is under way is finished");
-    app.tasks.announce_stop();
-    serving.await;
-    app.tasks.stop(LAST_WORDS).await;
-    app.close().await;
-    Ok(())
+    running.stop().await;
+    started
 }

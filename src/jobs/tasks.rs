@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// The running tasks. They end when [`Tasks::stop`] is called: each is told by [`Tasks::stopping`] and then given a bounded time.
+/// The running tasks. They end when [`Tasks::stop`] is called: each is told by [`Tasks::stopped`] and then given a bounded time.
 pub(crate) struct Tasks {
     running: Mutex<JoinSet<()>>,
     stopping: watch::Sender<bool>,
@@ -31,18 +31,22 @@ impl Tasks {
 
     /// Runs `task` until it ends or the program stops, whichever comes first.
     pub(crate) fn spawn_until_stop(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut stopping = self.stopping();
+        let stopped = self.stopped();
         self.spawn(async move {
             tokio::select! {
                 () = task => {}
-                _ = stopping.wait_for(|stop| *stop) => {}
+                () = stopped => {}
             }
         });
     }
 
-    /// Turns true when the program stops.
-    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
-        self.stopping.subscribe()
+    /// Waits until the program stops.
+    pub(crate) fn stopped(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut stopping = self.stopping.subscribe();
+        async move {
+            // The sender lives as long as the program; were it gone, the program would be too.
+            let _ = stopping.wait_for(|stop| *stop).await.map(|_| ());
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 /// Something that is our fault. It is logged once, at the edge, under the request id; the caller learns only its kind.
-pub(crate) struct Fault {
+pub struct Fault {
     pub(crate) kind: FaultKind,
     doing: &'static str,
     cause: Option<Box<dyn Error + Send + Sync>>,

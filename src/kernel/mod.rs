@@ -1,16 +1,16 @@
 //! What everything else is made of: time, chance, ids, secrets, scopes. No I/O, and no word of OAuth's endpoints.
 
 pub mod clock;
-pub(crate) mod fault;
+pub mod fault;
 pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod random;
 pub(crate) mod scope;
 pub(crate) mod seal;
-pub(crate) mod secret;
-pub(crate) mod span;
+pub mod secret;
+pub mod span;
 
-pub(crate) use fault::Fault;
+pub use fault::Fault;
 pub(crate) use id::{ClientId, UserId};
 pub(crate) use scope::ScopeSet;
 pub(crate) use secret::{Secret, TokenHash};

@@ -19,7 +19,8 @@ const BREATH: Duration = Duration::from_millis(50);
 pub(crate) async fn run(app: App, router: Router, listener: TcpListener) {
     let graceful = GracefulShutdown::new();
     let crowd = Crowd::default();
-    let mut stopping = app.tasks.stopping();
+    let stopped = app.tasks.stopped();
+    tokio::pin!(stopped);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -29,7 +30,7 @@ pub(crate) async fn run(app: App, router: Router, listener: TcpListener) {
                     tokio::time::sleep(BREATH).await;
                 }
             },
-            _ = stopping.wait_for(|stop| *stop) => break,
+            () = &mut stopped => break,
         }
     }
     drop(listener);

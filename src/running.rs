@@ -1,0 +1,58 @@
+//! A running server: the program, its listener and its jobs. The command line runs one, tests run many.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Databases};
+use crate::config::Config;
+use crate::kernel::Fault;
+use crate::kernel::clock::Clock;
+use crate::{router, server};
+
+/// Beyond the time that requests get to finish, for closing the rest.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// A server that takes requests until [`Running::stop`].
+pub struct Running {
+    pub(crate) app: App,
+    pub address: SocketAddr,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Builds the program and serves `listener`. Fails where the database does not answer or the keys can't be opened.
+    pub async fn start(
+        config: Config,
+        databases: Databases,
+        clock: Arc<dyn Clock>,
+        listener: TcpListener,
+    ) -> Result<Self, Fault> {
+        let address = listener
+            .local_addr()
+            .map_err(|e| Fault::internal("asking for the listener's address", e))?;
+        let app = App::build(config, databases, clock).await?;
+        app.start_jobs();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the task that `stop` waits for first"
+        )]
+        let serving = tokio::spawn(server::run(app.clone(), router::build(&app), listener));
+        Ok(Self {
+            app,
+            address,
+            serving,
+        })
+    }
+
+    /// Takes no new work, finishes what is under way, and ends in a bounded time.
+    pub async fn stop(self) {
+        self.app.tasks.announce_stop();
+        let _ = self.serving.await;
+        self.app.tasks.stop(LAST_WORDS).await;
+        self.app.close().await;
+    }
+}

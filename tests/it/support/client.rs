@@ -1,0 +1,178 @@
+//! Clients of the server, and what it answers them.
+
+use reqwest::header::HeaderMap;
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+use super::Server;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub async fn of(request: RequestBuilder) -> Self {
+        let response = request.send().await.expect("the server answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self {
+            status,
+            headers,
+            text: response.text().await.expect("a body"),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    /// A header's value; empty where it is missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |v| v.to_str().expect("ASCII"))
+    }
+
+    /// Asserts an OAuth refusal (RFC 6749 §5.2).
+    #[track_caller]
+    pub fn refused(&self, status: u16, error: &str) -> &Self {
+        assert_eq!(
+            (self.status, self.json()["error"].as_str()),
+            (status, Some(error)),
+            "{}",
+            self.text
+        );
+        assert!(
+            self.json()["error_description"].is_string(),
+            "{}",
+            self.text
+        );
+        assert_eq!(self.header("cache-control"), "no-store");
+        assert_eq!(self.header("content-type"), "application/json");
+        self
+    }
+
+    /// Asserts a problem document (RFC 9457) with this anchor.
+    #[track_caller]
+    pub fn problem(&self, status: u16, anchor: &str) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let body = self.json();
+        assert_eq!(
+            body["type"],
+            format!("/docs/errors#{anchor}"),
+            "{}",
+            self.text
+        );
+        assert_eq!(body["status"], status);
+        assert_eq!(body["request_id"], self.header("x-request-id"));
+        body
+    }
+}
+
+/// A registered client.
+#[derive(Clone)]
+pub struct TestClient<'a> {
+    pub server: &'a Server,
+    pub id: String,
+    pub secret: Option<String>,
+}
+
+impl TestClient<'_> {
+    /// Posts a form to the token endpoint, authenticated with Basic where the client has a secret.
+    pub async fn post(&self, form: &[(&str, &str)]) -> Answer {
+        let request = self
+            .server
+            .request(Method::POST, "/oauth2/token")
+            .form(form);
+        Answer::of(match &self.secret {
+            Some(secret) => request.basic_auth(&self.id, Some(secret)),
+            None => request,
+        })
+        .await
+    }
+
+    /// The answer to a client-credentials request with these further parameters.
+    pub async fn client_credentials(&self, further: &[(&str, &str)]) -> Answer {
+        self.post(&[&[("grant_type", "client_credentials")], further].concat())
+            .await
+    }
+
+    /// The answer to a password-grant request.
+    pub async fn password(
+        &self,
+        username: &str,
+        password: &str,
+        further: &[(&str, &str)],
+    ) -> Answer {
+        let form = [
+            ("grant_type", "password"),
+            ("username", username),
+            ("password", password),
+        ];
+        self.post(&[&form[..], further].concat()).await
+    }
+
+    /// A client-credentials token.
+    pub async fn token(&self, further: &[(&str, &str)]) -> String {
+        let answer = self.client_credentials(further).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["access_token"]
+            .as_str()
+            .expect("a token")
+            .to_owned()
+    }
+}
+
+/// A client to be; `register` runs `doorward client create`.
+pub struct ClientBuilder<'a> {
+    server: &'a Server,
+    args: Vec<String>,
+}
+
+impl<'a> ClientBuilder<'a> {
+    pub(super) fn new(server: &'a Server) -> Self {
+        Self {
+            server,
+            args: ["client", "create", "--name", "shop", "--json"]
+                .map(str::to_owned)
+                .into(),
+        }
+    }
+
+    /// Any option of `doorward client create`.
+    pub fn option(mut self, name: &str, value: &str) -> Self {
+        self.args.extend([name.to_owned(), value.to_owned()]);
+        self
+    }
+
+    pub fn grant(self, grant: &str) -> Self {
+        self.option("--grant", grant)
+    }
+
+    pub fn scope(self, scope: &str) -> Self {
+        self.option("--scope", scope)
+    }
+
+    pub fn audience(self, audience: &str) -> Self {
+        self.option("--audience", audience)
+    }
+
+    pub fn auth_method(self, method: &str) -> Self {
+        self.option("--auth-method", method)
+    }
+
+    pub async fn register(self) -> TestClient<'a> {
+        let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
+        let made = self.server.cli(&args).await.json();
+        let id = made["client_id"].as_str().expect("an id").to_owned();
+        TestClient {
+            server: self.server,
+            id,
+            secret: made["client_secret"].as_str().map(str::to_owned),
+        }
+    }
+}

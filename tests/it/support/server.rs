@@ -1,0 +1,198 @@
+//! A server of one test: own database, own port, own movable clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward::config::Config;
+use doorward::kernel::clock::MovableClock;
+use doorward::running::Running;
+use reqwest::{Method, RequestBuilder, redirect};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use tokio::net::TcpListener;
+
+use super::client::{Answer, ClientBuilder, TestClient};
+use super::cluster::{CLUSTER, Database};
+use super::command::{self, Output};
+
+pub struct Server {
+    /// The issuer: `http://localhost:PORT`.
+    pub url: String,
+    pub clock: Arc<MovableClock>,
+    pub database: Arc<Database>,
+    pub http: reqwest::Client,
+    running: Option<Running>,
+}
+
+impl Server {
+    /// A server with the default settings on a database of its own.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let database = Arc::new(CLUSTER.database().await);
+        Self::on(database, Arc::default(), None, change).await
+    }
+
+    /// Another replica: the same database, clock and issuer, a port of its own.
+    pub async fn replica(&self) -> Self {
+        Self::on(
+            self.database.clone(),
+            self.clock.clone(),
+            Some(&self.url),
+            |_| {},
+        )
+        .await
+    }
+
+    /// A server on this database.
+    pub async fn on(
+        database: Arc<Database>,
+        clock: Arc<MovableClock>,
+        issuer: Option<&str>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!(
+            "http://localhost:{}",
+            listener.local_addr().expect("bound").port()
+        );
+        let mut config = Config::default();
+        config.keys_dir = CLUSTER.keys_dir.clone();
+        config.issuer = issuer.unwrap_or(&url).parse().expect("an issuer");
+        config.database.max_connections = 8;
+        change(&mut config);
+        let databases = database.databases();
+        let running = Running::start(config, databases, clock.clone(), listener)
+            .await
+            .expect("the server starts");
+        let http = reqwest::Client::builder()
+            .redirect(redirect::Policy::none())
+            .timeout(Duration::from_secs(30))
+            .resolve("localhost", ([127, 0, 0, 1], 0).into())
+            .build()
+            .expect("a client");
+        Self {
+            url,
+            clock,
+            database,
+            http,
+            running: Some(running),
+        }
+    }
+
+    /// Stops it as SIGTERM would.
+    pub async fn stop(mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request(Method::GET, path)).await
+    }
+
+    /// A request with a bearer token and perhaps a JSON body.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let request = self.request(method, path).bearer_auth(token);
+        Answer::of(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    /// The client that administers: all of Doorward's scopes.
+    pub fn admin(&self) -> TestClient<'_> {
+        let (id, secret) = CLUSTER.admin();
+        TestClient {
+            server: self,
+            id,
+            secret: Some(secret),
+        }
+    }
+
+    /// A token of the client that administers, with this scope.
+    pub async fn token(&self, scope: &str) -> String {
+        self.admin().token(&[("scope", scope)]).await
+    }
+
+    /// A token with all of Doorward's scopes.
+    pub async fn admin_token(&self) -> String {
+        self.admin().token(&[]).await
+    }
+
+    /// A person made through the API, active, with the fields given; gives what the API answered.
+    pub async fn user(&self, fields: Value) -> Value {
+        let token = self.admin_token().await;
+        let answer = self
+            .call(Method::POST, "/api/v1/users", &token, Some(fields))
+            .await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer.json()
+    }
+
+    /// A person with a password.
+    pub async fn user_with_password(&self, fields: Value, password: &str) -> Value {
+        let user = self.user(fields).await;
+        let path = format!(
+            "/api/v1/users/{}/password",
+            user["id"].as_str().expect("an id")
+        );
+        let answer = self
+            .call(
+                Method::PUT,
+                &path,
+                &self.admin_token().await,
+                Some(json!({ "password": password })),
+            )
+            .await;
+        assert_eq!(answer.status, 204, "{}", answer.text);
+        user
+    }
+
+    /// A client to be registered through the command line.
+    pub fn client(&self) -> ClientBuilder<'_> {
+        ClientBuilder::new(self)
+    }
+
+    /// Runs `doorward ARGS…` on this server's database.
+    pub async fn cli(&self, args: &[&str]) -> Output {
+        self.cli_with(args, "").await
+    }
+
+    /// The same with something on standard input.
+    pub async fn cli_with(&self, args: &[&str], stdin: &str) -> Output {
+        command::run(args, stdin, &self.database.url(), &CLUSTER.keys_dir).await
+    }
+
+    /// A connection for looking into the tables.
+    pub async fn tables(&self) -> PgConnection {
+        self.database.connect().await
+    }
+}
+
+/// Polls until `check` holds, or fails after `bound`.
+pub async fn eventually(bound: Duration, what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let poll = async {
+        while !check().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(bound, poll).await.is_ok(),
+        "not within {bound:?}: {what}"
+    );
+}

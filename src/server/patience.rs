@@ -4,9 +4,9 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,22 +30,26 @@ pub(super) enum Phase {
 
 /// The phase, shared with the service.
 #[derive(Clone)]
-pub(super) struct SharedPhase(Arc<AtomicU8>);
+pub(super) struct SharedPhase(Arc<(AtomicU8, Mutex<Option<Waker>>)>);
 
 impl SharedPhase {
     pub(super) fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Release);
+        self.0.0.store(phase as u8, Ordering::Release);
     }
 
     /// The request was answered.
     pub(super) fn done(&self) {
         if self.get() == Phase::Answering {
             self.set(Phase::Idle);
+            // The connection read ahead while we answered and sleeps on that: it must come back to start the idle timer.
+            if let Some(waker) = self.0.1.lock().ok().and_then(|mut waker| waker.take()) {
+                waker.wake();
+            }
         }
     }
 
     fn get(&self) -> Phase {
-        match self.0.load(Ordering::Acquire) {
+        match self.0.0.load(Ordering::Acquire) {
             0 => Phase::Fresh,
             1 => Phase::Head,
             2 => Phase::Answering,
@@ -68,7 +72,10 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     /// `head`: from the first byte (or the connection) to the head's end; `idle`: between requests, and for a stuck write.
     pub(super) fn new(stream: S, head: Duration, idle: Duration) -> (Self, SharedPhase) {
-        let phase = SharedPhase(Arc::new(AtomicU8::new(Phase::Fresh as u8)));
+        let phase = SharedPhase(Arc::new((
+            AtomicU8::new(Phase::Fresh as u8),
+            Mutex::new(None),
+        )));
         (
             Self {
                 stream,
@@ -90,6 +97,9 @@ impl<S> Patient<S> {
             Phase::Idle => self.idle,
             Phase::Answering | Phase::Multiplexed => {
                 self.reading = None;
+                if let Ok(mut waker) = self.phase.0.1.lock() {
+                    *waker = Some(cx.waker().clone());
+                }
                 return Poll::Pending;
             }
         };

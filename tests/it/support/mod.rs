@@ -3,7 +3,11 @@
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod proxy;
 pub mod server;
+pub mod wire;
 
 pub use client::{Answer, TestClient};
-pub use server::Server;
+pub use proxy::Proxy;
+pub use server::{Server, eventually};
+pub use wire::Wire;

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use super::client::{Answer, ClientBuilder, TestClient};
 use super::cluster::{CLUSTER, Database};
 use super::command::{self, Output};
+use super::proxy::Proxy;
 
 pub struct Server {
     /// The issuer: `http://localhost:PORT`.
@@ -33,7 +34,15 @@ impl Server {
     /// The same with other settings.
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let database = Arc::new(CLUSTER.database().await);
-        Self::on(database, Arc::default(), None, change).await
+        Self::on(database, Arc::default(), None, None, change).await
+    }
+
+    /// A server whose wire to the database can be cut.
+    pub async fn through_proxy() -> (Self, Proxy) {
+        let database = Arc::new(CLUSTER.database().await);
+        let proxy = Proxy::to(&database).await;
+        let server = Self::on(database, Arc::default(), None, Some(&proxy), |_| {}).await;
+        (server, proxy)
     }
 
     /// Another replica: the same database, clock and issuer, a port of its own.
@@ -42,6 +51,7 @@ impl Server {
             self.database.clone(),
             self.clock.clone(),
             Some(&self.url),
+            None,
             |_| {},
         )
         .await
@@ -52,6 +62,7 @@ impl Server {
         database: Arc<Database>,
         clock: Arc<MovableClock>,
         issuer: Option<&str>,
+        through: Option<&Proxy>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -64,7 +75,7 @@ impl Server {
         config.issuer = issuer.unwrap_or(&url).parse().expect("an issuer");
         config.database.max_connections = 8;
         change(&mut config);
-        let databases = database.databases();
+        let databases = through.map_or_else(|| database.databases(), Proxy::databases);
         let running = Running::start(config, databases, clock.clone(), listener)
             .await
             .expect("the server starts");

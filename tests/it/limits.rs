@@ -1,0 +1,156 @@
+//! What strangers can hold of us: sizes and times (checklist 173, 177).
+
+use std::time::Duration;
+
+use doorward::config::Config;
+
+use crate::support::{Server, Wire};
+
+const BOUND: Duration = Duration::from_secs(8);
+
+/// Short times, so that the tests need not wait long for what must end.
+fn impatient(config: &mut Config) {
+    config.http.header_timeout = "1s".parse().unwrap();
+    config.http.body_timeout = "1s".parse().unwrap();
+    config.http.idle_timeout = "2s".parse().unwrap();
+}
+
+#[tokio::test]
+async fn heads_and_urls_are_bounded() {
+    // S-173
+    let server = Server::start().await;
+    for (head, status) in [
+        (
+            format!(
+                "GET /healthz?{} HTTP/1.1\r\nhost: x\r\n\r\n",
+                "a".repeat(8 * 1024)
+            ),
+            "414",
+        ),
+        (
+            format!(
+                "GET /healthz HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n",
+                "a".repeat(33 * 1024)
+            ),
+            "431",
+        ),
+        (
+            format!(
+                "GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n",
+                "x-many: 1\r\n".repeat(101)
+            ),
+            "431",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: x\r\n\u{1}: y\r\n\r\n".to_owned(),
+            "400",
+        ),
+    ] {
+        let mut wire = Wire::open(&server).await;
+        wire.send(&head).await;
+        let answer = wire.read_head().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{status}: {answer}"
+        );
+    }
+    let fits = format!(
+        "GET /healthz HTTP/1.1\r\nhost: x\r\n{}x-big: {}\r\n\r\n",
+        "x-many: 1\r\n".repeat(90),
+        "a".repeat(16 * 1024)
+    );
+    let mut wire = Wire::open(&server).await;
+    wire.send(&fits).await;
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_in_is_cut_off() {
+    // S-177: slow-loris, silent connections and idle ones.
+    let server = Server::with(impatient).await;
+    let mut silent = Wire::open(&server).await;
+    let mut slow = Wire::open(&server).await;
+    let mut idle = Wire::open(&server).await;
+    slow.send("GET /healthz HTTP/1.1\r\nhost:").await;
+    idle.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(idle.read_head().await.starts_with("HTTP/1.1 200 "));
+    assert_eq!(silent.read_to_close(BOUND).await, "");
+    assert!(!slow.read_to_close(BOUND).await.contains("200 OK"));
+    idle.read_to_close(BOUND).await;
+    assert_eq!(
+        server.get("/healthz").await.status,
+        200,
+        "everybody else is served"
+    );
+}
+
+#[tokio::test]
+async fn trickling_does_not_buy_time() {
+    // S-177: the time runs from the head's first byte, not from its last.
+    let server = Server::with(impatient).await;
+    let mut slow = Wire::open(&server).await;
+    let trickle = async {
+        loop {
+            slow.send("x").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(2), trickle).await;
+    slow.read_to_close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn an_address_holds_so_many_connections() {
+    // S-177
+    let server = Server::with(|config| config.http.max_connections_per_address = 3).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut wire = Wire::open(&server).await;
+        wire.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(wire.read_head().await.starts_with("HTTP/1.1 200 "));
+        held.push(wire);
+    }
+    assert_eq!(
+        Wire::open(&server).await.read_to_close(BOUND).await,
+        "",
+        "the fourth is closed"
+    );
+    held.clear();
+    crate::support::eventually(BOUND, "the places are free again", async || {
+        let mut wire = Wire::open(&server).await;
+        wire.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        wire.read_head().await.starts_with("HTTP/1.1 200 ")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn configured_proxies_may_hold_more() {
+    // S-177
+    let server = Server::with(|config| {
+        config.http.max_connections_per_address = 1;
+        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        let mut wire = Wire::open(&server).await;
+        wire.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert!(wire.read_head().await.starts_with("HTTP/1.1 200 "));
+        held.push(wire);
+    }
+}
+
+#[tokio::test]
+async fn a_stop_finishes_what_is_under_way_and_ends() {
+    let server = Server::with(|config| config.http.shutdown_timeout = "2s".parse().unwrap()).await;
+    let mut idle = Wire::open(&server).await;
+    idle.send("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.read_head().await;
+    let mut unfinished = Wire::open(&server).await;
+    unfinished.send("GET /healthz HTTP/1.1\r\nhost:").await;
+    tokio::time::timeout(BOUND, server.stop())
+        .await
+        .expect("a stop is bounded");
+    idle.read_to_close(Duration::from_secs(1)).await;
+}

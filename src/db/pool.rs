@@ -43,8 +43,12 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> PgPool 
 
 /// Reads a `postgres://` URL. The error never shows the URL: it holds a password.
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
-    PgConnectOptions::from_str(url)
-        .map_err(|_| "a URL like postgres://user:password@host:5432/database")
+    const EXPECTED: &str = "a URL like postgres://user:password@host:5432/database";
+    let scheme = ["postgres://", "postgresql://"];
+    if !scheme.iter().any(|scheme| url.starts_with(scheme)) {
+        return Err(EXPECTED);
+    }
+    PgConnectOptions::from_str(url).map_err(|_| EXPECTED)
 }
 
 /// Brings the schema up to this binary's, under PostgreSQL's advisory lock, so that any number of replicas may start at once.

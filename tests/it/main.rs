@@ -9,4 +9,5 @@
 
 mod health;
 mod limits;
+mod settings;
 mod support;

@@ -3,11 +3,12 @@ create table session (
     id_hash      bytea       not null,
     -- names the session to its owner; gives no access
     public_id    uuid        not null,
-    -- null until somebody has signed in
-    user_id      uuid,
+    -- who is signed in, or is about to be (data says which)
+    user_id      uuid        not null,
     data         jsonb       not null,
     ip           text,
     user_agent   text,
+    idle_seconds integer     not null,
     created_at   timestamptz not null,
     last_seen_at timestamptz not null,
     expires_at   timestamptz not null,

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::clients::Clients;
 use crate::config::Config;
+use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
 use crate::http::Csrf;
 use crate::jobs::{self, Tasks};
 use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
 use crate::kernel::seal::SealingKeys;
+use crate::keys::{self, Bootstrapped, KeyRing};
 
 /// The program's parts.
 #[derive(Clone)]
@@ -27,6 +30,10 @@ pub struct Parts {
     pub(crate) trust: Trust,
     pub(crate) cursors: Cursors,
     pub(crate) csrf: Csrf,
+    pub(crate) sealing: SealingKeys,
+    pub(crate) keyring: KeyRing,
+    pub(crate) clients: Clients,
+    pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
 }
 
@@ -39,7 +46,9 @@ impl App {
     ) -> Result<Self, Fault> {
         db::migrate(&database.direct).await?;
         let pool = db::connect(database.pooled, &config.database);
-        let sealing = crate::keys::sealing_keys(&config, &pool).await?;
+        let Bootstrapped { sealing, ring } =
+            keys::bootstrap(&config, &database.direct, clock.now()).await?;
+        let hasher = Hasher::start(&config.passwords)?;
         Ok(Self(Arc::new(Parts {
             clock,
             pool,
@@ -47,6 +56,10 @@ impl App {
             trust: Trust::new(),
             cursors: Cursors::new(&sealing),
             csrf: Csrf::new(&sealing),
+            keyring: ring,
+            sealing,
+            clients: Clients::new(),
+            hasher,
             tasks: Tasks::new(),
             config,
         })))

@@ -1,17 +1,39 @@
 //! Doorward: the one place where a company's users live, and the one door that they and its services come in by.
+//!
+//! The house, from the shell inwards (docs/architecture.md draws it):
+//!
+//! - shell: [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
+//!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
+//! - surfaces: `account` people's own pages · `discovery` what this server can do
+//! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out
+//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `events` · `audit`
+//! - tools: [`config`] · `db` · `http` · `jose`
+//! - [`kernel`]: time, chance, ids, secrets, scopes
 
+mod account;
 pub mod app;
 mod audit;
 pub mod cli;
+mod client_auth;
+mod clients;
 pub mod config;
+mod credentials;
 mod cx;
 mod db;
+mod discovery;
 mod events;
 mod http;
 mod jobs;
+mod jose;
 pub mod kernel;
 mod keys;
+mod login;
 mod ops;
 pub mod router;
 pub mod running;
 mod server;
+mod sessions;
+mod token;
+mod users;
+
+pub use http::ProblemKind;

@@ -3,12 +3,15 @@
 
 use axum::Router;
 use axum::http::{Method, Uri};
-use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::middleware;
+use axum::response::{Redirect, Response};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::app::App;
-use crate::http::{ProblemKind, around, refusal};
-use crate::ops::health;
+use crate::http::{self, ProblemKind, around, refusal};
+use crate::kernel::scope::{USERS_READ, USERS_WRITE};
+use crate::ops::{docs, health};
+use crate::{account, discovery, keys, login, sessions, token, users};
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +49,39 @@ fn route(method: Method, path: &'static str, access: Access, handler: MethodRout
 #[rustfmt::skip]
 pub fn table() -> Vec<Route> {
     vec![
+        // services
+        route(Method::POST,   "/oauth2/token",                                 Access::Client, post(token::http::post)),
+        route(Method::GET,    "/.well-known/jwks.json",                        Access::Open, get(keys::http::jwks)),
+        route(Method::GET,    "/.well-known/openid-configuration",             Access::Open, get(discovery::http::metadata)),
+        route(Method::GET,    "/.well-known/oauth-authorization-server",       Access::Open, get(discovery::http::metadata)),
+
+        // admins and other systems
+        route(Method::GET,    "/api/v1/users",                                 Access::Scope(USERS_READ),  get(users::http::list)),
+        route(Method::POST,   "/api/v1/users",                                 Access::Scope(USERS_WRITE), post(users::http::create)),
+        route(Method::GET,    "/api/v1/users/{id}",                            Access::Scope(USERS_READ),  get(users::http::get)),
+        route(Method::PATCH,  "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), patch(users::http::patch)),
+        route(Method::PUT,    "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), put(users::http::put)),
+        route(Method::DELETE, "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), delete(users::http::delete)),
+        route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
+        route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
+        route(Method::GET,    "/docs/errors",                                  Access::Open, get(docs::errors)),
+
+        // people
+        route(Method::GET,    "/",                                             Access::Open, get(async || Redirect::to("/account"))),
+        route(Method::GET,    "/login",                                        Access::Browser, get(login::page::get)),
+        route(Method::POST,   "/login",                                        Access::Browser, post(login::page::post)),
+        route(Method::POST,   "/login/new-password",                           Access::Browser, post(login::page::post_new_password)),
+        route(Method::GET,    "/logout",                                       Access::SignedIn, get(login::page::get_logout)),
+        route(Method::POST,   "/logout",                                       Access::SignedIn, post(login::page::post_logout)),
+        route(Method::GET,    "/account",                                      Access::SignedIn, get(account::page::get)),
+        route(Method::POST,   "/account/sessions/end",                         Access::SignedIn, post(account::page::post_end_session)),
+        route(Method::GET,    "/account/password",                             Access::SignedIn, get(account::page::get_password)),
+        route(Method::POST,   "/account/password",                             Access::SignedIn, post(account::page::post_password)),
+        route(Method::GET,    "/assets/{name}",                                Access::Open, get(http::asset)),
+
         // operators
-        route(Method::GET, "/healthz", Access::Open, get(health::healthz)),
-        route(Method::GET, "/readyz",  Access::Open, get(health::readyz)),
+        route(Method::GET,    "/healthz",                                      Access::Open, get(health::healthz)),
+        route(Method::GET,    "/readyz",                                       Access::Open, get(health::readyz)),
     ]
 }
 

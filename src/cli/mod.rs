@@ -1,12 +1,15 @@
 //! The command line. Each command works beside a running server and without one; what it prints on standard output is its answer
 //! alone, logs and complaints go to standard error, and the exit status is 0 only on success.
 
+mod client;
 mod error;
 mod first_start;
+mod keys;
 mod migrate;
 mod open;
 mod output;
 mod serve;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +55,12 @@ enum Command {
     Serve,
     /// Bring the database's schema up to this program's
     Migrate,
+    #[command(subcommand)]
+    Client(client::ClientCommand),
+    #[command(subcommand)]
+    User(user::UserCommand),
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
 }
 
 /// Runs the program with the process's arguments.
@@ -87,6 +96,15 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
         match command {
             Command::Serve => serve::run(config).await,
             Command::Migrate => migrate::run(config).await,
+            Command::Client(command) => {
+                open::with_app(config, async |app| client::run(command, app).await).await
+            }
+            Command::User(command) => {
+                open::with_app(config, async |app| user::run(command, app).await).await
+            }
+            Command::Keys(command) => {
+                open::with_app(config, async |app| keys::run(command, app).await).await
+            }
         }
     });
     // Whatever a library left running on the blocking pool must not hold up the exit.

@@ -34,6 +34,14 @@ impl IfMatch {
         }
     }
 
+    /// The versions that are allowed; `None` for any.
+    pub(crate) fn versions(&self) -> Option<&[i64]> {
+        match self {
+            Self::Any => None,
+            Self::OneOf(versions) => Some(versions),
+        }
+    }
+
     fn parse(text: &str) -> Self {
         if text.trim() == "*" {
             return Self::Any;

@@ -2,24 +2,28 @@
 
 mod bearer_error;
 mod csrf;
+mod document;
 mod etag;
 mod failure;
 mod form;
 mod json;
 mod layers;
 mod oauth_error;
+mod page;
 mod page_error;
 mod problem;
 mod query;
 
 pub(crate) use bearer_error::BearerError;
 pub(crate) use csrf::Csrf;
+pub(crate) use document::Document;
 pub(crate) use etag::{ETag, IfMatch};
-pub(crate) use form::Form;
 pub(crate) use form::FormError;
+pub(crate) use form::{Form, decode as decode_form};
 pub(crate) use json::JsonBody;
 pub(crate) use layers::{Peer, around, refusal};
 pub(crate) use oauth_error::{OAuthCode, OAuthError};
+pub(crate) use page::{PageForm, asset, assets_version, page};
 pub(crate) use page_error::PageError;
 pub(crate) use problem::Problem;
 pub use problem::ProblemKind;

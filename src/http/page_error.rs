@@ -22,6 +22,7 @@ struct ErrorPage<'a> {
     title: &'a str,
     text: &'a str,
     request_id: &'a str,
+    assets: &'a str,
 }
 
 impl PageError {
@@ -43,6 +44,12 @@ impl PageError {
         )
     }
 
+    /// A form that another site sent, or one whose token is not ours any more.
+    pub(crate) fn foreign_form() -> Self {
+        let text = "It may have been open for too long, or another site sent it. Please go back, reload the page and try again.";
+        Self::new(StatusCode::FORBIDDEN, "That form has expired", text)
+    }
+
     /// When to come again, in seconds.
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
         Self {
@@ -62,9 +69,12 @@ impl PageError {
             title: self.title,
             text: self.text,
             request_id,
+            assets: super::assets_version(),
         };
         let body = page.render().unwrap_or_else(|_| self.title.to_owned());
-        failure::with_body(response, "text/html; charset=utf-8", body)
+        response = failure::with_body(response, "text/html; charset=utf-8", body);
+        super::page::add_headers(response.headers_mut());
+        response
     }
 }
 

@@ -8,11 +8,16 @@ use tokio::time::sleep;
 use crate::app::App;
 use crate::db::{self, Topic};
 use crate::kernel::Fault;
+use crate::login::throttle;
+use crate::sessions;
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
 /// Between two tries to reach the database.
 const RETRY: Duration = Duration::from_millis(250);
+
+/// Between two sweeps.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// Starts the standing jobs; they end when the program stops.
 pub(crate) fn start(app: &App) {
@@ -25,6 +30,9 @@ pub(crate) fn start(app: &App) {
             sleep(RETRY).await;
         }
     });
+    let sweeper = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { forget_old_things(&sweeper).await });
     let hearer = app.clone();
     app.tasks.spawn_until_stop(async move {
         loop {
@@ -37,6 +45,15 @@ pub(crate) fn start(app: &App) {
     });
 }
 
+async fn forget_old_things(app: &App) {
+    loop {
+        sleep(SWEEP).await;
+        if let Err(fault) = sweep(app).await {
+            tracing::warn!(cause = %fault, "what has expired could not be deleted; trying again later");
+        }
+    }
+}
+
 async fn notify(app: &App) -> Result<(), Fault> {
     let mut connection = PgConnection::connect_with(&app.direct).await?;
     loop {
@@ -45,8 +62,41 @@ async fn notify(app: &App) -> Result<(), Fault> {
     }
 }
 
-/// Forgets what another replica changed; with `None`, everything.
+/// Forgets what another replica changed; with `None`, everything: words may have been missed.
 fn on_change(app: &App, change: Option<(Topic, &str)>) {
-    tracing::trace!(topic = ?change.map(|(topic, _)| topic), "told to forget");
-    let _ = app;
+    if !matches!(change, Some((Topic::SigningKeys, _))) {
+        match change {
+            Some((_, client)) => app.clients.forget(client),
+            None => app.clients.forget_all(),
+        }
+    }
+    if !matches!(change, Some((Topic::Client, _))) {
+        let app = app.clone();
+        app.clone().tasks.spawn_until_stop(async move {
+            if let Err(fault) = reload_keys(&app).await {
+                tracing::error!(cause = %fault, "the signing keys could not be read anew");
+            }
+        });
+    }
+}
+
+async fn reload_keys(app: &App) -> Result<(), Fault> {
+    app.keyring
+        .reload(&app.sealing, &mut *app.pool.acquire().await?)
+        .await
+}
+
+/// Deletes what has expired, in batches that disturb nobody.
+async fn sweep(app: &App) -> Result<(), Fault> {
+    let most_failures = app.config.throttle.max_failures;
+    while sessions::sweep(app.clock.now(), &mut *app.pool.acquire().await?).await? > 0 {}
+    while throttle::sweep(
+        most_failures,
+        app.clock.now(),
+        &mut *app.pool.acquire().await?,
+    )
+    .await?
+        > 0
+    {}
+    Ok(())
 }

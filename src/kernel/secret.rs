@@ -19,6 +19,13 @@ impl<T: Zeroize> Secret<T> {
     }
 }
 
+impl<T: Zeroize> Secret<T> {
+    /// To be filled in.
+    pub(crate) fn expose_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
 impl<T: Zeroize> Drop for Secret<T> {
     fn drop(&mut self) {
         self.0.zeroize();

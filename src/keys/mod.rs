@@ -1,5 +1,13 @@
-//! Keys: the key that seals, and the keys that sign.
+//! Keys: the one that seals, and those that sign, with the JWKS that publishes them.
 
+mod bootstrap;
+pub(crate) mod http;
+mod model;
+mod ring;
 mod sealing;
+mod store;
 
-pub(crate) use sealing::sealing_keys;
+pub(crate) use bootstrap::{Bootstrapped, bootstrap};
+pub(crate) use model::{SigningKey, Step};
+pub(crate) use ring::KeyRing;
+pub(crate) use store::list;

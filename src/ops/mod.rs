@@ -1,4 +1,5 @@
-//! How the program is doing: health, and logs.
+//! How the program is doing: health, logs, and the documents that its answers point to.
 
+pub(crate) mod docs;
 pub(crate) mod health;
 pub(crate) mod telemetry;

@@ -1,0 +1,246 @@
+//! `/account` and what belongs to it.
+
+use askama::Template;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
+
+use super::device;
+use crate::audit::{self, Action, Target};
+use crate::credentials::{self, Checked, Via};
+use crate::cx::Cx;
+use crate::http::{PageError, PageForm, Query, assets_version, page};
+use crate::kernel::Secret;
+use crate::login::page::{check_new, in_words, session_id, session_token};
+use crate::sessions::{self, SessionRow, SignedIn, Stage};
+use crate::users::{self, SignIn};
+
+#[derive(Template)]
+#[template(path = "account/overview.html")]
+struct OverviewPage<'a> {
+    assets: &'a str,
+    csrf: &'a str,
+    name: Option<&'a str>,
+    email: Option<&'a str>,
+    username: Option<&'a str>,
+    done: Option<&'a str>,
+    sessions: Vec<SessionView>,
+}
+
+struct SessionView {
+    public_id: Uuid,
+    device: String,
+    ip: Option<String>,
+    last_seen: String,
+    last_seen_words: String,
+    is_this: bool,
+}
+
+#[derive(Template)]
+#[template(path = "account/password.html")]
+struct PasswordPage<'a> {
+    assets: &'a str,
+    csrf: &'a str,
+    username: &'a str,
+    min_length: u32,
+    problem: Option<String>,
+}
+
+/// `GET /account`.
+pub(crate) async fn get(
+    SignedIn {
+        session,
+        person,
+        data,
+        cx,
+    }: SignedIn,
+    mut query: Query,
+) -> Result<Response, PageError> {
+    let sessions = {
+        let mut connection = cx.connection().await?;
+        sessions::list(person.id, cx.now, &mut connection).await?
+    };
+    // One of our own sentences, by name: nothing of the address is shown.
+    let done = match query.take("done").as_deref() {
+        Some("password") => {
+            Some("Your password is changed. Everywhere else you have been signed out.")
+        }
+        Some("session") => Some("That session has ended."),
+        _ => None,
+    };
+    let template = OverviewPage {
+        assets: assets_version(),
+        csrf: &session_token(&session, &cx)?,
+        name: person.name.as_deref(),
+        email: person.email.as_deref(),
+        username: person.username.as_deref(),
+        done,
+        sessions: sessions
+            .into_iter()
+            .map(|row| view(row, data.public_id, cx.now))
+            .collect(),
+    };
+    page(StatusCode::OK, &template)
+}
+
+fn view(row: SessionRow, this: Uuid, now: OffsetDateTime) -> SessionView {
+    SessionView {
+        public_id: row.public_id,
+        device: device::name(row.user_agent.as_deref()),
+        ip: row.ip,
+        last_seen: row.last_seen_at.format(&Rfc3339).unwrap_or_default(),
+        last_seen_words: ago(now - row.last_seen_at),
+        is_this: row.public_id == this,
+    }
+}
+
+fn ago(span: time::Duration) -> String {
+    match span.whole_minutes() {
+        ..=1 => "just now".to_owned(),
+        minutes @ 2..=90 => format!("{minutes} minutes ago"),
+        minutes => format!("{} hours ago", (minutes + 30) / 60),
+    }
+}
+
+/// `POST /account/sessions/end`.
+pub(crate) async fn post_end_session(
+    SignedIn {
+        session,
+        person,
+        cx,
+        ..
+    }: SignedIn,
+    PageForm(mut form): PageForm,
+) -> Result<Response, PageError> {
+    if !cx.app.csrf.check(
+        "session",
+        &session_id(&session),
+        &form.take_text("csrf").unwrap_or_default(),
+    ) {
+        return Err(PageError::foreign_form());
+    }
+    let which = form
+        .take_text("session")
+        .and_then(|id| id.parse::<Uuid>().ok())
+        .ok_or_else(PageError::not_found)?;
+    let mut tx = cx.begin().await?;
+    // Somebody else's session is none of theirs: it is not found.
+    if sessions::end_one(which, person.id, &mut tx).await? {
+        audit::record(
+            Action::SessionEnded,
+            Target::User(person.id),
+            None,
+            None,
+            &mut tx,
+            &cx,
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    Ok(Redirect::to("/account?done=session").into_response())
+}
+
+/// `GET /account/password`.
+pub(crate) async fn get_password(
+    SignedIn {
+        session,
+        person,
+        cx,
+        ..
+    }: SignedIn,
+) -> Result<Response, PageError> {
+    password_page(
+        StatusCode::OK,
+        &session_token(&session, &cx)?,
+        &person,
+        None,
+        &cx,
+    )
+}
+
+/// `POST /account/password`: needs the present password, ends everything else (checklist 104).
+pub(crate) async fn post_password(
+    SignedIn {
+        session,
+        person,
+        cx,
+        ..
+    }: SignedIn,
+    PageForm(mut form): PageForm,
+) -> Result<Response, PageError> {
+    if !cx.app.csrf.check(
+        "session",
+        &session_id(&session),
+        &form.take_text("csrf").unwrap_or_default(),
+    ) {
+        return Err(PageError::foreign_form());
+    }
+    let token = session_token(&session, &cx)?;
+    let mut take = |name: &str| {
+        form.take(name)
+            .unwrap_or_else(|| Secret::new(String::new()))
+    };
+    let (present, new) = (take("password"), take("new_password"));
+    let refuse =
+        |status, problem: String| password_page(status, &token, &person, Some(problem), &cx);
+
+    // The login page's own check, throttle included (checklist 92).
+    match credentials::check_person(Some(person.clone()), "", &present, Via::Page, &cx).await? {
+        Checked::Welcome(_) | Checked::MustChangePassword(_) => {}
+        Checked::Refused => {
+            return refuse(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Your current password is not right.".to_owned(),
+            );
+        }
+        Checked::TooMany { retry_after } => {
+            let mut response = refuse(
+                StatusCode::TOO_MANY_REQUESTS,
+                format!(
+                    "Too many attempts. Please wait {} and try again.",
+                    in_words(retry_after)
+                ),
+            )?;
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(retry_after));
+            return Ok(response);
+        }
+    }
+    if let Err(problem) = check_new(&new, &person, &cx).await? {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem);
+    }
+    let hash = cx.app.hasher.hash(&new).await?;
+    let mut tx = cx.begin().await?;
+    users::change_password(person.id, &hash, &mut tx, &cx).await?;
+    tx.commit().await?;
+    sessions::begin(&session, person.id, person.admin, Stage::SignedIn, &cx).await?;
+    Ok(Redirect::to("/account?done=password").into_response())
+}
+
+fn password_page(
+    status: StatusCode,
+    csrf: &str,
+    person: &SignIn,
+    problem: Option<String>,
+    cx: &Cx,
+) -> Result<Response, PageError> {
+    let username = person
+        .email
+        .as_deref()
+        .or(person.username.as_deref())
+        .unwrap_or("");
+    page(
+        status,
+        &PasswordPage {
+            assets: assets_version(),
+            csrf,
+            username,
+            min_length: cx.app.config.passwords.min_length,
+            problem,
+        },
+    )
+}

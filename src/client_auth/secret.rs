@@ -1,0 +1,51 @@
+//! Checks a claim against the registration: the registered method and no other, the secret in constant time.
+
+use std::sync::Arc;
+
+use super::form::{Claim, Proof, invalid_client};
+use crate::clients::{AuthMethod, Client};
+use crate::cx::Cx;
+use crate::http::OAuthError;
+use crate::kernel::{ClientId, TokenHash};
+
+/// The client that the claim proves. An unknown client costs the same work and gets the same answer as a wrong secret.
+pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthError> {
+    let refuse = |reason| {
+        let error = invalid_client(reason);
+        // RFC 6749 §5.2: the challenge answers the header.
+        if matches!(claim.proof, Proof::Basic(_)) {
+            error.challenge()
+        } else {
+            error
+        }
+    };
+    let client = match claim.client_id.parse::<ClientId>() {
+        Ok(id) => cx.app.clients.find(&id, cx).await?,
+        Err(_) => None,
+    };
+    let (method, presented) = match &claim.proof {
+        Proof::Basic(secret) => (AuthMethod::ClientSecretBasic, Some(secret)),
+        Proof::Post(secret) => (AuthMethod::ClientSecretPost, Some(secret)),
+        Proof::Nothing => (AuthMethod::None, None),
+    };
+    let right = presented.map(|secret| {
+        let presented = TokenHash::of(secret.expose());
+        let live = client
+            .iter()
+            .flat_map(|c| &c.secrets)
+            .filter(|s| s.expires_at.is_none_or(|at| at > cx.now));
+        // Every secret is compared, and one where there is none.
+        let none = TokenHash::of("");
+        live.fold(none.matches(&presented) & false, |found, secret| {
+            found | secret.hash.matches(&presented)
+        })
+    });
+    let client = client.ok_or_else(|| refuse("unknown client"))?;
+    if client.registration.auth_method != method {
+        return Err(refuse("not the client's registered method"));
+    }
+    match right {
+        Some(false) => Err(refuse("wrong secret")),
+        Some(true) | None => Ok(client),
+    }
+}

@@ -1,0 +1,82 @@
+//! Clients in memory: the hot path asks no database. Believed only while this replica hears from the notifier (db::invalidation).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use moka::sync::Cache;
+
+use super::{Client, store};
+use crate::cx::Cx;
+use crate::kernel::{ClientId, Fault};
+
+/// Entries, unknown ids included: strangers can't grow it further.
+const MOST: u64 = 10_000;
+
+/// The clients that were asked for lately.
+pub(crate) struct Clients {
+    /// `None`: there is no such client.
+    by_id: Cache<String, Option<Arc<Client>>>,
+    /// Counts what was forgotten: a row read before and kept after would be stale for good.
+    forgotten: AtomicU64,
+    password_grant: AtomicBool,
+    password_grant_known_at: AtomicU64,
+}
+
+impl Clients {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_id: Cache::new(MOST),
+            forgotten: AtomicU64::new(1),
+            password_grant: AtomicBool::new(false),
+            password_grant_known_at: AtomicU64::new(0),
+        }
+    }
+
+    /// A client by its id: from memory where that may be believed, else from the database.
+    pub(crate) async fn find(&self, id: &ClientId, cx: &Cx) -> Result<Option<Arc<Client>>, Fault> {
+        let trusted = cx.app.trust.holds();
+        if trusted && let Some(found) = self.by_id.get(id.as_str()) {
+            return Ok(found);
+        }
+        let before = self.forgotten.load(Ordering::SeqCst);
+        let found = store::find(id, &mut *cx.connection().await?)
+            .await?
+            .map(Arc::new);
+        if trusted {
+            self.by_id.insert(id.as_str().to_owned(), found.clone());
+            // Something was forgotten while we read: what we read may be from before.
+            if self.forgotten.load(Ordering::SeqCst) != before {
+                self.by_id.invalidate(id.as_str());
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether any client has the password grant: as the database says, or as it last said where it does not answer.
+    pub(crate) async fn any_password_grant(&self, cx: &Cx) -> bool {
+        let before = self.forgotten.load(Ordering::SeqCst);
+        let known =
+            cx.app.trust.holds() && self.password_grant_known_at.load(Ordering::SeqCst) == before;
+        if !known {
+            let asked =
+                async { store::any_password_grant(cx.now, &mut *cx.connection().await?).await };
+            if let Ok(any) = asked.await {
+                self.password_grant.store(any, Ordering::SeqCst);
+                self.password_grant_known_at.store(before, Ordering::SeqCst);
+            }
+        }
+        self.password_grant.load(Ordering::SeqCst)
+    }
+
+    /// Forgets one client.
+    pub(crate) fn forget(&self, id: &str) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.by_id.invalidate(id);
+    }
+
+    /// Forgets everything: words may have been missed.
+    pub(crate) fn forget_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.by_id.invalidate_all();
+    }
+}

@@ -1,0 +1,85 @@
+//! The one check of a password, for the login page and the password grant alike: the same look-up, the same throttle, the same hash,
+//! the same account states, the same time.
+
+use crate::cx::Cx;
+use crate::kernel::{ClientId, Fault, Secret};
+use crate::login::throttle::{self, Attempt};
+use crate::users::{self, SignIn, Status};
+
+use super::Verdict;
+
+/// The door that somebody stands at; failures are counted by account and by this.
+#[derive(Clone, Copy)]
+pub(crate) enum Via<'a> {
+    /// A page: the address is the person's own.
+    Page,
+    /// The password grant: the address is the calling service's, so the client is counted instead.
+    Grant(&'a ClientId),
+}
+
+/// What came of it.
+pub(crate) enum Checked {
+    Welcome(SignIn),
+    /// The password is right; a new one is demanded first.
+    MustChangePassword(SignIn),
+    /// Unknown, wrong, disabled, without a password: nobody learns which.
+    Refused,
+    /// Too many failures lately: again in so many seconds.
+    TooMany {
+        retry_after: u32,
+    },
+}
+
+/// Checks who says `identifier` (e-mail address or username) with `password`.
+pub(crate) async fn check(
+    identifier: &str,
+    password: &Secret<String>,
+    via: Via<'_>,
+    cx: &Cx,
+) -> Result<Checked, Fault> {
+    let person = {
+        let mut connection = cx.connection().await?;
+        users::find_sign_in(identifier, &mut connection).await?
+    };
+    check_person(person, identifier, password, via, cx).await
+}
+
+/// The same for somebody who is known already: a person at their own pages.
+pub(crate) async fn check_person(
+    person: Option<SignIn>,
+    identifier: &str,
+    password: &Secret<String>,
+    via: Via<'_>,
+    cx: &Cx,
+) -> Result<Checked, Fault> {
+    // Counted before the hash: of many tries at once no more get through than the count allows.
+    let attempt = Attempt::of(person.as_ref().map(|p| p.id), identifier, via, cx);
+    if let Some(retry_after) = throttle::count(&attempt, cx).await? {
+        return Ok(Checked::TooMany { retry_after });
+    }
+    let stored = person.as_ref().and_then(|p| p.password_hash.as_ref());
+    let verdict = match cx.app.hasher.verify(password, stored).await {
+        Ok(verdict) => verdict,
+        Err(fault) => {
+            // Nothing was learnt about the password, so nothing is held against anybody.
+            throttle::give_back(&attempt, false, cx).await?;
+            return Err(fault);
+        }
+    };
+    let Some(person) = person.filter(|p| verdict != Verdict::Wrong && p.status == Status::Active)
+    else {
+        return Ok(Checked::Refused);
+    };
+    throttle::give_back(&attempt, true, cx).await?;
+    if verdict == Verdict::RightButOld
+        && let Some(old) = &person.password_hash
+    {
+        let new = cx.app.hasher.hash(password).await?;
+        users::renew_password_hash(person.id, old, &new, &mut *cx.connection().await?).await?;
+    }
+    Ok(if person.password_change_required {
+        Checked::MustChangePassword(person)
+    } else {
+        Checked::Welcome(person)
+    })
+}

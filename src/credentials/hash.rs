@@ -1,0 +1,502 @@
+//! Argon2id on threads of its own, niced and few: a storm of logins slows logins and nothing else.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use subtle::ConstantTimeEq;
+use tokio::sync::oneshot;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::config::Passwords;
+use crate::kernel::{Fault, Secret, clock, random};
+
+const SALT: usize = 16;
+const OUTPUT: usize = 32;
+/// How much below the request threads the hashing threads stand.
+const NICENESS: i32 = 10;
+
+/// What a password is to a stored hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Right,
+    /// Right, under parameters that are no longer the present ones.
+    RightButOld,
+    Wrong,
+}
+
+/// The pool. Its threads end when it is dropped.
+pub(crate) struct Hasher {
+    queue: Arc<Queue>,
+    params: Params,
+    /// A hash with the present parameters that no password has: what the unknown are checked against.
+    dummy: Secret<String>,
+    most_waiting: usize,
+    max_wait: Duration,
+}
+
+struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    closed: bool,
+}
+
+struct Job {
+    work: Work,
+    asked: Instant,
+}
+
+enum Work {
+    Hash {
+        password: Secret<String>,
+        params: Params,
+        answer: oneshot::Sender<Option<Secret<String>>>,
+    },
+    Verify {
+        password: Secret<String>,
+        phc: Secret<String>,
+        answer: oneshot::Sender<Option<bool>>,
+    },
+}
+
+impl Work {
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Hash { answer, .. } => answer.is_closed(),
+            Self::Verify { answer, .. } => answer.is_closed(),
+        }
+    }
+}
+
+impl Hasher {
+    /// Starts the threads: as many as the settings or the cores say, within the memory budget.
+    pub(crate) fn start(settings: &Passwords) -> Result<Self, Fault> {
+        let fault = |e: argon2::Error| Fault::internal("setting up Argon2id", e.to_string());
+        let params = Params::new(
+            settings.memory_kib,
+            settings.iterations,
+            settings.parallelism,
+            Some(OUTPUT),
+        )
+        .map_err(fault)?;
+        let cores =
+            std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+        let wanted = if settings.threads == 0 {
+            cores
+        } else {
+            settings.threads
+        };
+        let affordable =
+            (settings.memory_budget_mib.saturating_mul(1024) / settings.memory_kib).max(1);
+        let queue = Arc::new(Queue {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+        });
+        let max_wait = settings.max_wait.std();
+        for number in 0..wanted.min(affordable) {
+            let queue = queue.clone();
+            let thread = std::thread::Builder::new().name(format!("hash-{number}"));
+            thread
+                .spawn(move || work(&queue, max_wait))
+                .map_err(|e| Fault::internal("starting a hashing thread", e))?;
+        }
+        // No password has this hash: its output is random.
+        let dummy = Secret::new(phc(
+            &params,
+            &random::bytes::<SALT>(),
+            &random::bytes::<OUTPUT>(),
+        ));
+        Ok(Self {
+            queue,
+            params,
+            dummy,
+            most_waiting: settings.queue as usize,
+            max_wait,
+        })
+    }
+
+    /// Hashes a new password into a PHC string.
+    pub(crate) async fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Work::Hash {
+            password: normal(password),
+            params: self.params.clone(),
+            answer,
+        })?;
+        match self.wait(answered).await? {
+            Some(phc) => Ok(phc),
+            None => Err(Fault::internal("hashing a password", "Argon2id refused")),
+        }
+    }
+
+    /// Checks a password against a stored hash; with none, against one that nobody has, at the same cost.
+    pub(crate) async fn verify(
+        &self,
+        password: &Secret<String>,
+        stored: Option<&Secret<String>>,
+    ) -> Result<Verdict, Fault> {
+        let phc = stored.unwrap_or(&self.dummy).clone();
+        let old = parse(phc.expose()).is_none_or(|parsed| parsed.params != self.params);
+        let (answer, answered) = oneshot::channel();
+        self.enqueue(Work::Verify {
+            password: normal(password),
+            phc,
+            answer,
+        })?;
+        match (self.wait(answered).await?, stored) {
+            (Some(true), Some(_)) if old => Ok(Verdict::RightButOld),
+            (Some(true), Some(_)) => Ok(Verdict::Right),
+            (Some(_), _) => Ok(Verdict::Wrong),
+            (None, _) => Err(Fault::internal(
+                "checking a password",
+                "the stored hash can't be read",
+            )),
+        }
+    }
+
+    /// Full means full: whoever does not fit is told at once (checklist 176).
+    fn enqueue(&self, work: Work) -> Result<(), Fault> {
+        let mut state = self
+            .queue
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.jobs.len() >= self.most_waiting {
+            return Err(Fault::overloaded("hashing: the queue is full"));
+        }
+        state.jobs.push_back(Job {
+            work,
+            asked: clock::monotonic(),
+        });
+        drop(state);
+        self.queue.ready.notify_one();
+        Ok(())
+    }
+
+    async fn wait<T>(&self, answered: oneshot::Receiver<T>) -> Result<T, Fault> {
+        // A job that was dropped for waiting too long has dropped its sender.
+        let patience = self.max_wait + Duration::from_secs(5);
+        match tokio::time::timeout(patience, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Fault::overloaded("hashing: the wait was too long")),
+        }
+    }
+}
+
+impl Drop for Hasher {
+    fn drop(&mut self) {
+        self.queue
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
+        self.queue.ready.notify_all();
+    }
+}
+
+/// A thread's life.
+fn work(queue: &Queue, max_wait: Duration) {
+    // Being refused this only costs the others some latency.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+    let mut memory: Vec<Block> = Vec::new();
+    loop {
+        let job = {
+            let mut state = queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+            loop {
+                if state.closed {
+                    return;
+                }
+                if let Some(job) = state.jobs.pop_front() {
+                    break job;
+                }
+                state = queue
+                    .ready
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+        };
+        if job.work.is_abandoned() || job.asked.elapsed() > max_wait {
+            continue;
+        }
+        match job.work {
+            Work::Hash {
+                password,
+                params,
+                answer,
+            } => {
+                let salt = random::bytes::<SALT>();
+                let hash = compute(
+                    password.expose(),
+                    &salt,
+                    &params,
+                    Algorithm::Argon2id,
+                    Version::V0x13,
+                    OUTPUT,
+                    &mut memory,
+                );
+                let _ = answer
+                    .send(hash.map(|output| Secret::new(phc(&params, &salt, output.expose()))));
+            }
+            Work::Verify {
+                password,
+                phc,
+                answer,
+            } => {
+                let right = parse(phc.expose()).and_then(|p| {
+                    let computed = compute(
+                        password.expose(),
+                        &p.salt,
+                        &p.params,
+                        p.algorithm,
+                        p.version,
+                        p.output.len(),
+                        &mut memory,
+                    )?;
+                    Some(bool::from(computed.expose().ct_eq(&p.output)))
+                });
+                let _ = answer.send(right);
+            }
+        }
+    }
+}
+
+fn compute(
+    password: &str,
+    salt: &[u8],
+    params: &Params,
+    algorithm: Algorithm,
+    version: Version,
+    length: usize,
+    memory: &mut Vec<Block>,
+) -> Option<Secret<Vec<u8>>> {
+    memory.resize(params.block_count().max(memory.len()), Block::default());
+    let mut output = Secret::new(vec![0; length]);
+    let argon2 = Argon2::new(algorithm, version, params.clone());
+    argon2
+        .hash_password_into_with_memory(
+            password.as_bytes(),
+            salt,
+            output.expose_mut(),
+            memory.as_mut_slice(),
+        )
+        .ok()?;
+    Some(output)
+}
+
+/// A password in the form that is hashed: NFC, everything else as typed (NIST SP 800-63B-4 §3.1.1.2).
+fn normal(password: &Secret<String>) -> Secret<String> {
+    Secret::new(password.expose().nfc().collect())
+}
+
+fn phc(params: &Params, salt: &[u8], output: &[u8]) -> String {
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    format!(
+        "$argon2id$v=19$m={m},t={t},p={p}${}${}",
+        STANDARD_NO_PAD.encode(salt),
+        STANDARD_NO_PAD.encode(output)
+    )
+}
+
+struct Parsed {
+    algorithm: Algorithm,
+    version: Version,
+    params: Params,
+    salt: Vec<u8>,
+    output: Vec<u8>,
+}
+
+/// Reads `$argon2id$v=19$m=…,t=…,p=…$salt$output`.
+fn parse(phc: &str) -> Option<Parsed> {
+    let [empty, "argon2id", "v=19", costs, salt, output] = phc.split('$').collect::<Vec<_>>()[..]
+    else {
+        return None;
+    };
+    let [m, t, p] = costs.split(',').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    let cost = |text: &str, name: &str| text.strip_prefix(name)?.parse::<u32>().ok();
+    let (salt, output) = (
+        STANDARD_NO_PAD.decode(salt).ok()?,
+        STANDARD_NO_PAD.decode(output).ok()?,
+    );
+    let params = Params::new(
+        cost(m, "m=")?,
+        cost(t, "t=")?,
+        cost(p, "p=")?,
+        Some(output.len()),
+    )
+    .ok()?;
+    empty.is_empty().then_some(Parsed {
+        algorithm: Algorithm::Argon2id,
+        version: Version::V0x13,
+        params,
+        salt,
+        output,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Passwords {
+        Passwords::default()
+    }
+
+    fn secret(text: &str) -> Secret<String> {
+        Secret::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn knows_its_own_hashes() {
+        let hasher = Hasher::start(&settings()).unwrap();
+        let phc = hasher.hash(&secret("correct horse")).await.unwrap();
+        assert!(
+            phc.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "the parameters of the settings"
+        );
+        assert_eq!(
+            hasher
+                .verify(&secret("correct horse"), Some(&phc))
+                .await
+                .unwrap(),
+            Verdict::Right
+        );
+        assert_eq!(
+            hasher
+                .verify(&secret("Correct horse"), Some(&phc))
+                .await
+                .unwrap(),
+            Verdict::Wrong
+        );
+        assert_eq!(
+            hasher
+                .verify(&secret("correct horse "), Some(&phc))
+                .await
+                .unwrap(),
+            Verdict::Wrong,
+            "spaces count"
+        );
+        assert_eq!(
+            hasher.verify(&secret("correct horse"), None).await.unwrap(),
+            Verdict::Wrong
+        );
+        assert!(
+            hasher
+                .verify(&secret("x"), Some(&secret("nonsense")))
+                .await
+                .is_err()
+        );
+        let other = hasher.hash(&secret("correct horse")).await.unwrap();
+        assert_ne!(phc.expose(), other.expose(), "the salt is fresh");
+    }
+
+    #[tokio::test]
+    async fn composition_does_not_count() {
+        // S-101
+        let hasher = Hasher::start(&settings()).unwrap();
+        let phc = hasher.hash(&secret("caf\u{e9}")).await.unwrap();
+        assert_eq!(
+            hasher
+                .verify(&secret("cafe\u{301}"), Some(&phc))
+                .await
+                .unwrap(),
+            Verdict::Right
+        );
+    }
+
+    #[tokio::test]
+    async fn the_rust_crates_own_phc_strings_are_taken() {
+        // Made by the reference implementation: echo -n password | argon2 somesalt -id -t 2 -k 65536 -p 1 -l 24
+        let phc =
+            secret("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b/dWRWJTmaaJObG");
+        let hasher = Hasher::start(&settings()).unwrap();
+        // The verdict speaks of older parameters only where the password is right.
+        assert_ne!(
+            hasher.verify(&secret("nope"), Some(&phc)).await.unwrap(),
+            Verdict::RightButOld
+        );
+    }
+
+    #[tokio::test]
+    async fn older_parameters_are_told() {
+        let old = Hasher::start(&Passwords {
+            iterations: 3,
+            ..settings()
+        })
+        .unwrap();
+        let phc = old.hash(&secret("x")).await.unwrap();
+        let hasher = Hasher::start(&settings()).unwrap();
+        assert_eq!(
+            hasher.verify(&secret("x"), Some(&phc)).await.unwrap(),
+            Verdict::RightButOld
+        );
+        assert_eq!(
+            hasher.verify(&secret("y"), Some(&phc)).await.unwrap(),
+            Verdict::Wrong
+        );
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_says_so_at_once() {
+        // S-176
+        let hasher = Arc::new(
+            Hasher::start(&Passwords {
+                threads: 1,
+                queue: 2,
+                ..settings()
+            })
+            .unwrap(),
+        );
+        let asked = (0..12).map(|_| hasher.hash(&PASSWORD));
+        let started = clock::monotonic();
+        static PASSWORD: std::sync::LazyLock<Secret<String>> =
+            std::sync::LazyLock::new(|| Secret::new("x".to_owned()));
+        let mut refused = 0;
+        for result in futures_of(asked).await {
+            if let Err(fault) = result {
+                assert_eq!(fault.kind, crate::kernel::fault::FaultKind::Overloaded);
+                refused += 1;
+            }
+        }
+        assert!(
+            refused >= 8,
+            "{refused} of 12 refused after {:?}",
+            started.elapsed()
+        );
+    }
+
+    /// All of them at once.
+    async fn futures_of<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
+        let mut pinned: Vec<_> = futures.map(|f| (Box::pin(f), None)).collect();
+        std::future::poll_fn(|cx| {
+            let mut pending = false;
+            for (future, result) in &mut pinned {
+                if result.is_none() {
+                    match future.as_mut().poll(cx) {
+                        std::task::Poll::Ready(value) => *result = Some(value),
+                        std::task::Poll::Pending => pending = true,
+                    }
+                }
+            }
+            if pending {
+                std::task::Poll::Pending
+            } else {
+                std::task::Poll::Ready(())
+            }
+        })
+        .await;
+        pinned
+            .into_iter()
+            .filter_map(|(_, result)| result)
+            .collect()
+    }
+}

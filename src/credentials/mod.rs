@@ -1,0 +1,9 @@
+//! Passwords: the pool that hashes them, the policy for new ones, and the one check of those presented.
+
+mod check;
+mod hash;
+pub(crate) mod policy;
+
+pub(crate) use check::{Checked, Via, check, check_person};
+pub(crate) use hash::{Hasher, Verdict};
+pub(crate) use policy::PolicyError;

@@ -1,0 +1,11 @@
+//! JOSE: signing, verifying and describing keys. The only room that names josekit.
+
+mod alg;
+mod jwk;
+mod sign;
+mod verify;
+
+pub(crate) use alg::Alg;
+pub(crate) use jwk::{PrivateKey, thumbprint};
+pub(crate) use sign::{Signer, Typ};
+pub(crate) use verify::{Expected, Invalid, Verifier, verify};

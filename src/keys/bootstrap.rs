@@ -1,0 +1,74 @@
+//! What a start needs of keys: the sealing keys, and a signing key for each algorithm. Everything under one lock in one
+//! transaction, so that any number of replicas starting at once on an empty database make one set (checklist 57).
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+
+use super::ring::KeyRing;
+use super::{SigningKey, Step, sealing, store};
+use crate::config::Config;
+use crate::jose::{Alg, PrivateKey};
+use crate::kernel::Fault;
+use crate::kernel::seal::SealingKeys;
+
+pub(crate) struct Bootstrapped {
+    pub(crate) sealing: SealingKeys,
+    pub(crate) ring: KeyRing,
+}
+
+/// Loads the keys, or makes the first ones. Fails where the sealing key is missing or does not open what is sealed.
+pub(crate) async fn bootstrap(
+    config: &Config,
+    direct: &PgConnectOptions,
+    now: OffsetDateTime,
+) -> Result<Bootstrapped, Fault> {
+    let mut connection = PgConnection::connect_with(direct).await?;
+    let mut tx = connection.begin().await?;
+    store::lock(&mut tx).await?;
+    let mut keys = store::list(&mut tx).await?;
+    let sealing = sealing::load_or_make(config, !keys.is_empty())?;
+    for alg in Alg::ALL {
+        if !keys
+            .iter()
+            .any(|key| key.alg == alg && key.step == Step::Current)
+        {
+            let key = make(alg, config.keys.rsa_bits, &sealing, now)?;
+            store::insert(&key, &mut tx).await?;
+            keys.push(key);
+        }
+    }
+    tx.commit().await?;
+    connection.close().await?;
+    let ring = KeyRing::new(&keys, &sealing)?;
+    Ok(Bootstrapped { sealing, ring })
+}
+
+fn make(
+    alg: Alg,
+    rsa_bits: u32,
+    sealing: &SealingKeys,
+    now: OffsetDateTime,
+) -> Result<SigningKey, Fault> {
+    let private = PrivateKey::generate(alg, rsa_bits)?;
+    let public = private.public();
+    let kid = public
+        .get("kid")
+        .and_then(|kid| kid.as_str())
+        .unwrap_or_default()
+        .to_owned();
+    let sealed_private = sealing.seal(
+        &SigningKey::purpose(&kid),
+        private.to_json().expose().as_bytes(),
+    );
+    Ok(SigningKey {
+        kid,
+        alg,
+        step: Step::Current,
+        public,
+        sealed_private,
+        created_at: now,
+        current_at: Some(now),
+        retiring_at: None,
+    })
+}

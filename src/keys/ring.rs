@@ -1,0 +1,93 @@
+//! The keys in memory: ready to sign and to verify, and published. Served also while the database is away.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::body::Bytes;
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::{SigningKey, Step, store};
+use crate::http::Document;
+use crate::jose::{Alg, PrivateKey, Signer, Verifier};
+use crate::kernel::Fault;
+use crate::kernel::seal::SealingKeys;
+
+/// All keys that count now.
+pub(crate) struct Keys {
+    current: HashMap<Alg, Signer>,
+    verifiers: HashMap<String, Verifier>,
+    pub(crate) jwks: Document,
+}
+
+impl Keys {
+    /// What signs with this algorithm now.
+    pub(crate) fn signer(&self, alg: Alg) -> Result<&Signer, Fault> {
+        self.current.get(&alg).ok_or_else(|| {
+            Fault::internal(
+                "looking for a signing key",
+                format!("no current key for {}", alg.as_str()),
+            )
+        })
+    }
+
+    /// One of our keys by its `kid`.
+    pub(crate) fn verifier(&self, kid: &str) -> Option<&Verifier> {
+        self.verifiers.get(kid)
+    }
+}
+
+/// Holds [`Keys`] and renews them when another replica changed something.
+pub(crate) struct KeyRing(RwLock<Arc<Keys>>);
+
+impl KeyRing {
+    pub(super) fn new(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Self, Fault> {
+        Ok(Self(RwLock::new(Arc::new(load(keys, sealing)?))))
+    }
+
+    /// The keys of this moment.
+    pub(crate) fn now(&self) -> Arc<Keys> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads them anew from the database.
+    pub(crate) async fn reload(
+        &self,
+        sealing: &SealingKeys,
+        db: &mut PgConnection,
+    ) -> Result<(), Fault> {
+        let fresh = Arc::new(load(&store::list(db).await?, sealing)?);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+}
+
+fn load(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Keys, Fault> {
+    let mut current = HashMap::new();
+    let mut verifiers = HashMap::new();
+    for key in keys {
+        verifiers.insert(
+            key.kid.clone(),
+            Verifier::from_public(key.alg, &key.public)?,
+        );
+        if key.step == Step::Current {
+            let private = sealing.open(&SigningKey::purpose(&key.kid), &key.sealed_private).map_err(|_| {
+                let text = format!("the signing key {} was sealed under another key than the present sealing key; restore the right one (docs/operations.md)", key.kid);
+                Fault::internal("opening the signing keys", text)
+            })?;
+            current.insert(
+                key.alg,
+                PrivateKey::from_json(key.alg, private.expose())?.signer(&key.kid)?,
+            );
+        }
+    }
+    let jwks = json!({ "keys": keys.iter().map(|key| &key.public).collect::<Vec<_>>() });
+    Ok(Keys {
+        current,
+        verifiers,
+        jwks: Document::new(Bytes::from(jwks.to_string())),
+    })
+}

@@ -1,0 +1,79 @@
+//! The signing keys' SQL.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::{SigningKey, Step};
+use crate::kernel::Fault;
+
+struct Row {
+    kid: String,
+    alg: String,
+    step: String,
+    public_jwk: Value,
+    sealed_private: Vec<u8>,
+    created_at: OffsetDateTime,
+    current_at: Option<OffsetDateTime>,
+    retiring_at: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for SigningKey {
+    type Error = Fault;
+
+    fn try_from(row: Row) -> Result<Self, Fault> {
+        let strange = || Fault::internal("reading a signing key's row", format!("kid {}", row.kid));
+        Ok(Self {
+            alg: row.alg.parse().map_err(|_| strange())?,
+            step: Step::parse(&row.step).ok_or_else(strange)?,
+            public: row.public_jwk.as_object().cloned().ok_or_else(strange)?,
+            kid: row.kid,
+            sealed_private: row.sealed_private,
+            created_at: row.created_at,
+            current_at: row.current_at,
+            retiring_at: row.retiring_at,
+        })
+    }
+}
+
+/// All keys, oldest first.
+pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<SigningKey>, Fault> {
+    let rows = sqlx::query_as!(
+        Row,
+        "
+        select kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at
+          from signing_key
+         order by created_at, kid"
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(super) async fn insert(key: &SigningKey, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        insert into signing_key (kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        key.kid,
+        key.alg.as_str(),
+        key.step.as_str(),
+        Value::Object(key.public.clone()),
+        key.sealed_private,
+        key.created_at,
+        key.current_at,
+        key.retiring_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Waits until no other replica is making keys; the lock lasts as long as the transaction.
+pub(super) async fn lock(db: &mut PgConnection) -> Result<(), Fault> {
+    const LOCK: i64 = 0x646f_6f72_0002;
+    sqlx::query!(r#"select pg_advisory_xact_lock($1) as "locked!: ()""#, LOCK)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}

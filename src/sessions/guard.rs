@@ -1,0 +1,138 @@
+//! From a cookie to a person: looked up at each request, so whoever is disabled, or whose session was ended, is out at once on
+//! every replica.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use tower_sessions::Session;
+use tower_sessions::session::Error;
+
+use super::{SessionData, Stage};
+use crate::app::App;
+use crate::cx::{Actor, Cx};
+use crate::http::PageError;
+use crate::kernel::id::uuid_v7;
+use crate::kernel::{Fault, UserId};
+use crate::users::{self, SignIn, Standing, Status};
+
+/// Somebody at a page: perhaps a person whom we know.
+pub(crate) struct Visitor {
+    pub(crate) session: Session,
+    /// Who has come how far; only people who are still let in.
+    pub(crate) known: Option<(SignIn, SessionData)>,
+    pub(crate) cx: Cx,
+}
+
+/// A person who is signed in. Whoever is not is sent to the login page.
+pub(crate) struct SignedIn {
+    pub(crate) session: Session,
+    pub(crate) person: SignIn,
+    pub(crate) data: SessionData,
+    pub(crate) cx: Cx,
+}
+
+impl FromRequestParts<App> for Visitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, PageError> {
+        let Ok(cx) = Cx::from_request_parts(parts, app).await;
+        let session = parts.extensions.get::<Session>().cloned();
+        let session = session.ok_or_else(|| {
+            Fault::internal("reading the session", "the route has no session layer")
+        })?;
+        let Some(data) = session
+            .get::<SessionData>(SessionData::KEY)
+            .await
+            .map_err(fault)?
+        else {
+            return Ok(Self {
+                session,
+                known: None,
+                cx,
+            });
+        };
+        let person = {
+            let mut connection = cx.connection().await?;
+            users::find_sign_in_by_id(data.user_id, &mut connection).await?
+        };
+        let person = person.filter(|p| {
+            let standing = Standing {
+                active: p.status == Status::Active,
+                admin: p.admin,
+                tokens_valid_from: p.tokens_valid_from,
+            };
+            // An admin's session lives shorter: whoever became one signs in anew.
+            standing.active && standing.accepts(data.began_at) && standing.admin == data.admin
+        });
+        let cx = match &person {
+            Some(p) if data.stage == Stage::SignedIn => cx.acting(Actor::Session {
+                user_id: p.id,
+                session: data.public_id,
+            }),
+            _ => cx,
+        };
+        Ok(Self {
+            session,
+            known: person.map(|p| (p, data)),
+            cx,
+        })
+    }
+}
+
+impl FromRequestParts<App> for SignedIn {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Response> {
+        let Visitor { session, known, cx } = Visitor::from_request_parts(parts, app)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        match known {
+            Some((person, data)) if data.stage == Stage::SignedIn => Ok(Self {
+                session,
+                person,
+                data,
+                cx,
+            }),
+            _ => Err(Redirect::to("/login").into_response()),
+        }
+    }
+}
+
+/// Begins a session for this person, under a new id: whatever id the browser came with is dead (checklist 73, 74).
+pub(crate) async fn begin(
+    session: &Session,
+    id: UserId,
+    admin: bool,
+    stage: Stage,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    let data = SessionData {
+        user_id: id,
+        public_id: uuid_v7(cx.now),
+        stage,
+        admin,
+        began_at: cx.now,
+        ip: cx.origin.ip.map(|ip| ip.to_string()),
+        user_agent: cx.origin.user_agent.clone(),
+    };
+    session.clear().await;
+    session
+        .insert(SessionData::KEY, data)
+        .await
+        .map_err(fault)?;
+    session.cycle_id().await.map_err(fault)?;
+    // Written here, where a database that is away becomes an honest answer.
+    session.save().await.map_err(fault)
+}
+
+/// Ends the session on the server; the cookie goes with the answer.
+pub(crate) async fn end(session: &Session) -> Result<(), Fault> {
+    session.flush().await.map_err(fault)
+}
+
+fn fault(error: Error) -> Fault {
+    match error {
+        Error::Store(cause) => Fault::unavailable("asking for a session", cause),
+        other => Fault::internal("reading a session", other),
+    }
+}

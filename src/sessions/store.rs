@@ -1,0 +1,240 @@
+//! The session table, as tower-sessions' store and as what a person sees of it. Only hashes of ids are kept, and time is the clock's.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{PgConnection, PgPool};
+use time::{Duration, OffsetDateTime};
+use tower_sessions::SessionStore;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result};
+use uuid::Uuid;
+
+use super::SessionData;
+use crate::config::Sessions;
+use crate::kernel::clock::Clock;
+use crate::kernel::{Fault, TokenHash, UserId, random};
+
+/// A session's last use is written at most so often.
+const TOUCH_EVERY: Duration = Duration::minutes(1);
+const SWEEP_BATCH: i64 = 1000;
+
+/// tower-sessions' view of the table.
+#[derive(Clone)]
+pub(crate) struct SessionTable {
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Sessions,
+}
+
+impl fmt::Debug for SessionTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionTable")
+    }
+}
+
+fn backend(cause: sqlx::Error) -> Error {
+    Error::Backend(Fault::from(cause).to_string())
+}
+
+fn hash(id: &Id) -> TokenHash {
+    TokenHash::of(&id.to_string())
+}
+
+fn data_of(record: &Record) -> Result<SessionData> {
+    let value = record
+        .data
+        .get(SessionData::KEY)
+        .cloned()
+        .ok_or_else(|| Error::Encode("a session without a sign-in".to_owned()))?;
+    serde_json::from_value(value).map_err(|e| Error::Encode(e.to_string()))
+}
+
+#[async_trait]
+impl SessionStore for SessionTable {
+    /// Writes a new session under a new id; the person's oldest go where they have too many.
+    async fn create(&self, record: &mut Record) -> Result<()> {
+        record.id = Id(i128::from_le_bytes(random::bytes()));
+        let (now, data, hash) = (self.clock.now(), data_of(record)?, hash(&record.id));
+        let (idle, absolute) = if data.admin {
+            (self.settings.admin_idle, self.settings.admin_absolute)
+        } else {
+            (self.settings.idle, self.settings.absolute)
+        };
+        let mut connection = self.pool.acquire().await.map_err(backend)?;
+        sqlx::query!(
+            "
+            insert into session (id_hash, public_id, user_id, data, ip, user_agent, idle_seconds, created_at, last_seen_at, expires_at)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)",
+            hash.as_bytes(),
+            data.public_id,
+            data.user_id.0,
+            serde_json::to_value(&record.data).map_err(|e| Error::Encode(e.to_string()))?,
+            data.ip,
+            data.user_agent,
+            i32::try_from(idle.whole_seconds()).unwrap_or(i32::MAX),
+            now,
+            now + absolute.time(),
+        )
+        .execute(&mut *connection)
+        .await
+        .map_err(backend)?;
+        sqlx::query!(
+            "
+            delete from session
+             where id_hash in (
+                   select id_hash
+                     from session
+                    where user_id = $1
+                    order by last_seen_at desc, id_hash
+                   offset $2
+             )",
+            data.user_id.0,
+            i64::from(self.settings.max_per_user),
+        )
+        .execute(&mut *connection)
+        .await
+        .map_err(backend)?;
+        Ok(())
+    }
+
+    /// Changes a session that is there; one that was ended meanwhile stays ended.
+    async fn save(&self, record: &Record) -> Result<()> {
+        let hash = hash(&record.id);
+        sqlx::query!(
+            "update session set data = $2 where id_hash = $1",
+            hash.as_bytes(),
+            serde_json::to_value(&record.data).map_err(|e| Error::Encode(e.to_string()))?,
+        )
+        .execute(&self.pool)
+        .await
+        .map_err(backend)?;
+        Ok(())
+    }
+
+    /// A session within its idle and its absolute life.
+    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+        let (now, hash) = (self.clock.now(), hash(id));
+        let mut connection = self.pool.acquire().await.map_err(backend)?;
+        let row = sqlx::query!(
+            "
+            select data, last_seen_at, expires_at
+              from session
+             where id_hash = $1
+               and expires_at > $2
+               and last_seen_at + make_interval(secs => idle_seconds) > $2",
+            hash.as_bytes(),
+            now,
+        )
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(backend)?;
+        let Some(row) = row else { return Ok(None) };
+        if now - row.last_seen_at >= TOUCH_EVERY {
+            sqlx::query!(
+                "update session set last_seen_at = $2 where id_hash = $1 and last_seen_at < $2",
+                hash.as_bytes(),
+                now
+            )
+            .execute(&mut *connection)
+            .await
+            .map_err(backend)?;
+        }
+        let data = serde_json::from_value(row.data).map_err(|e| Error::Decode(e.to_string()))?;
+        Ok(Some(Record {
+            id: *id,
+            data,
+            expiry_date: row.expires_at,
+        }))
+    }
+
+    async fn delete(&self, id: &Id) -> Result<()> {
+        let hash = hash(id);
+        sqlx::query!("delete from session where id_hash = $1", hash.as_bytes())
+            .execute(&self.pool)
+            .await
+            .map_err(backend)?;
+        Ok(())
+    }
+}
+
+/// A session as its owner sees it.
+pub(crate) struct SessionRow {
+    pub(crate) public_id: Uuid,
+    pub(crate) ip: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) last_seen_at: OffsetDateTime,
+}
+
+/// A person's live sessions, last used first.
+pub(crate) async fn list(
+    user: UserId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> std::result::Result<Vec<SessionRow>, Fault> {
+    let rows = sqlx::query_as!(
+        SessionRow,
+        "
+        select public_id, ip, user_agent, created_at, last_seen_at
+          from session
+         where user_id = $1
+           and expires_at > $2
+           and last_seen_at + make_interval(secs => idle_seconds) > $2
+         order by last_seen_at desc, public_id",
+        user.0,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows)
+}
+
+/// Ends one session of this person; `false` where they have no such session.
+pub(crate) async fn end_one(
+    public_id: Uuid,
+    user: UserId,
+    db: &mut PgConnection,
+) -> std::result::Result<bool, Fault> {
+    let done = sqlx::query!(
+        "delete from session where public_id = $1 and user_id = $2",
+        public_id,
+        user.0
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Ends all sessions of a person.
+pub(crate) async fn end_all(user: UserId, db: &mut PgConnection) -> std::result::Result<(), Fault> {
+    sqlx::query!("delete from session where user_id = $1", user.0)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Deletes sessions whose life is over, a batch at a time; gives how many.
+pub(crate) async fn sweep(
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> std::result::Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        delete from session
+         where id_hash in (
+               select id_hash
+                 from session
+                where expires_at <= $1
+                   or last_seen_at + make_interval(secs => idle_seconds) <= $1
+                limit $2
+                  for update skip locked
+         )",
+        now,
+        SWEEP_BATCH,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,201 @@
+//! A person as JSON, flat: written for answers, and read strictly from requests.
+//!
+//! A member that is not set is absent from answers. In requests an absent member and `null` mean the same: not set.
+
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::model::{Address, Claims, Fields, Status, User};
+
+/// Members that the server owns: accepted where they are unchanged, refused by name where they are changed, and on create always.
+pub(super) const OWNED: [&str; 5] = [
+    "id",
+    "version",
+    "password_change_required",
+    "created_at",
+    "updated_at",
+];
+
+/// A member that is wrong: a JSON pointer and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    pub(crate) pointer: String,
+    pub(crate) detail: String,
+}
+
+impl Wrong {
+    pub(super) fn new(name: &str, detail: impl Into<String>) -> Self {
+        Self {
+            pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            detail: detail.into(),
+        }
+    }
+}
+
+impl User {
+    /// The person as the API shows them.
+    pub(crate) fn to_json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        members.insert("id".to_owned(), json!(self.id));
+        members.extend(self.fields.to_json());
+        members.insert(
+            "password_change_required".to_owned(),
+            json!(self.password_change_required),
+        );
+        members.insert("version".to_owned(), json!(self.version));
+        members.insert("created_at".to_owned(), json!(rfc3339(self.created_at)));
+        members.insert("updated_at".to_owned(), json!(rfc3339(self.updated_at)));
+        members
+    }
+}
+
+/// RFC 3339 with `Z`.
+pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
+}
+
+impl Fields {
+    /// The writable members, those that are set.
+    pub(super) fn to_json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut text = |name: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                members.insert(name.to_owned(), json!(value));
+            }
+        };
+        text("email", &self.email);
+        text("username", &self.username);
+        text("phone_number", &self.phone_number);
+        text("name", &self.name);
+        members.insert("email_verified".to_owned(), json!(self.email_verified));
+        members.insert(
+            "phone_number_verified".to_owned(),
+            json!(self.phone_number_verified),
+        );
+        members.insert("status".to_owned(), json!(self.status));
+        members.insert("admin".to_owned(), json!(self.admin));
+        if let Ok(Value::Object(claims)) = serde_json::to_value(&self.claims) {
+            members.extend(claims);
+        }
+        members
+    }
+
+    /// Reads a whole person from a document without the server's own members. All that is wrong is told at once.
+    pub(super) fn from_json(document: Map<String, Value>) -> Result<Self, Vec<Wrong>> {
+        let mut reader = Reader {
+            members: document,
+            wrong: Vec::new(),
+        };
+        let fields = Self {
+            email: reader.text("email"),
+            email_verified: reader.boolean("email_verified"),
+            username: reader.text("username"),
+            phone_number: reader.text("phone_number"),
+            phone_number_verified: reader.boolean("phone_number_verified"),
+            name: reader.text("name"),
+            status: reader.status(),
+            admin: reader.boolean("admin"),
+            claims: Claims {
+                given_name: reader.text("given_name"),
+                family_name: reader.text("family_name"),
+                middle_name: reader.text("middle_name"),
+                nickname: reader.text("nickname"),
+                preferred_username: reader.text("preferred_username"),
+                profile: reader.text("profile"),
+                picture: reader.text("picture"),
+                website: reader.text("website"),
+                gender: reader.text("gender"),
+                birthdate: reader.text("birthdate"),
+                zoneinfo: reader.text("zoneinfo"),
+                locale: reader.text("locale"),
+                address: reader.address(),
+            },
+        };
+        let unknown: Vec<String> = reader.members.keys().cloned().collect();
+        for name in unknown {
+            reader
+                .wrong
+                .push(Wrong::new(&name, "There is no such field."));
+        }
+        if reader.wrong.is_empty() {
+            Ok(fields)
+        } else {
+            Err(reader.wrong)
+        }
+    }
+}
+
+/// Takes members out of a document; what is left at the end is unknown.
+struct Reader {
+    members: Map<String, Value>,
+    wrong: Vec<Wrong>,
+}
+
+impl Reader {
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.members.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong.push(Wrong::new(name, "Expected a string."));
+                None
+            }
+        }
+    }
+
+    fn boolean(&mut self, name: &str) -> bool {
+        match self.take(name) {
+            None => false,
+            Some(Value::Bool(value)) => value,
+            Some(_) => {
+                self.wrong.push(Wrong::new(name, "Expected true or false."));
+                false
+            }
+        }
+    }
+
+    fn status(&mut self) -> Status {
+        let Some(value) = self.take("status") else {
+            return Status::default();
+        };
+        value.as_str().and_then(Status::parse).unwrap_or_else(|| {
+            self.wrong
+                .push(Wrong::new("status", "Expected \"active\" or \"disabled\"."));
+            Status::default()
+        })
+    }
+
+    fn address(&mut self) -> Option<Address> {
+        let Value::Object(members) = self.take("address")? else {
+            self.wrong
+                .push(Wrong::new("address", "Expected an object."));
+            return None;
+        };
+        let mut reader = Self {
+            members,
+            wrong: Vec::new(),
+        };
+        let address = Address {
+            formatted: reader.text("formatted"),
+            street_address: reader.text("street_address"),
+            locality: reader.text("locality"),
+            region: reader.text("region"),
+            postal_code: reader.text("postal_code"),
+            country: reader.text("country"),
+        };
+        let unknown: Vec<String> = reader.members.keys().cloned().collect();
+        let unknown = unknown
+            .iter()
+            .map(|name| Wrong::new(name, "There is no such field."));
+        let wrong = reader.wrong.into_iter().chain(unknown);
+        self.wrong.extend(wrong.map(|w| Wrong {
+            pointer: format!("/address{}", w.pointer),
+            detail: w.detail,
+        }));
+        (address != Address::default()).then_some(address)
+    }
+}

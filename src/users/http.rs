@@ -1,0 +1,308 @@
+//! `/api/v1/users`.
+
+use axum::Json;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::document::Wrong;
+use super::operations::{self, SetPassword, Update, UserError};
+use super::search::{self, Filter};
+use super::{Status, User};
+use crate::cx::Cx;
+use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query};
+use crate::kernel::{Secret, UserId};
+
+const PATH: &str = "/api/v1/users";
+/// People in a page, at most and unless asked for otherwise.
+const MAX_LIMIT: i64 = 200;
+const DEFAULT_LIMIT: i64 = 50;
+/// RFC 5789 §3.1.
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// `GET /api/v1/users`: a page of people.
+pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> {
+    let limit = limit(query.take("limit"))?;
+    let after = query.take("after");
+    let (filter, link) = filter(&mut query)?;
+    query.finish()?;
+    let name = filter.name();
+    let after = after
+        .map(|cursor| cx.app.cursors.decode(&name, &cursor))
+        .transpose();
+    let after = after.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
+
+    let mut people = search::list(&filter, after, limit + 1, &mut *cx.connection().await?).await?;
+    let more = people.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    people.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = people
+        .last()
+        .filter(|_| more)
+        .map(|last| cx.app.cursors.encode(&name, &filter.position(last)));
+    let items: Vec<_> = people.iter().map(User::to_json).collect();
+    let mut response = private(Json(json!({ "items": items, "next": next })).into_response());
+    if let Some(next) = next {
+        let query = form_urlencoded::Serializer::new(link)
+            .append_pair("limit", &limit.to_string())
+            .append_pair("after", &next)
+            .finish();
+        let link = format!(
+            "<{}?{query}>; rel=\"next\"",
+            cx.app.config.issuer.join(PATH)
+        );
+        if let Ok(link) = HeaderValue::try_from(link) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+    }
+    Ok(response)
+}
+
+fn limit(sent: Option<String>) -> Result<i64, Problem> {
+    let Some(sent) = sent else {
+        return Ok(DEFAULT_LIMIT);
+    };
+    let limit = sent.parse().ok().filter(|limit| {
+        (1..=MAX_LIMIT).contains(limit) && sent.bytes().all(|b| b.is_ascii_digit())
+    });
+    limit.ok_or_else(|| invalid("limit", "Expected a number from 1 to 200."))
+}
+
+/// The filter, and the same parameters for the link to the next page.
+fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
+    let mut link = form_urlencoded::Serializer::new(String::new());
+    let mut take = |name: &'static str| {
+        let value = query.take(name);
+        if let Some(value) = &value {
+            link.append_pair(name, value);
+        }
+        value
+    };
+    let filter = Filter {
+        email: take("email"),
+        username: take("username"),
+        status: match take("status") {
+            None => None,
+            Some(text) => Some(
+                Status::parse(&text)
+                    .ok_or_else(|| invalid("status", "Expected active or disabled."))?,
+            ),
+        },
+        updated_since: match take("updated_since") {
+            None => None,
+            Some(text) => Some(OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| {
+                invalid(
+                    "updated_since",
+                    "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
+                )
+            })?),
+        },
+    };
+    Ok((filter, link.finish()))
+}
+
+fn invalid(parameter: &str, detail: &'static str) -> Problem {
+    Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
+}
+
+/// `POST /api/v1/users`.
+pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
+    let document = object(body, &["application/json"])?;
+    let user = operations::create(document, None, &cx).await?;
+    let location = format!("{PATH}/{}", user.id);
+    let mut response = one(&user, StatusCode::CREATED);
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// `GET /api/v1/users/{id}`.
+pub(crate) async fn get(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let user = operations::get(id, &cx).await?;
+    let etag = HeaderValue::from(ETag(user.version));
+    let known = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','));
+    // RFC 9110 §13.1.2 compares weakly.
+    if known
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
+    {
+        return Ok(private(
+            (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response(),
+        ));
+    }
+    Ok(one(&user, StatusCode::OK))
+}
+
+/// `PATCH /api/v1/users/{id}`: a JSON merge patch.
+pub(crate) async fn patch(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let document = object(body, &[MERGE_PATCH, "application/json"])?;
+    let user = operations::update(id, Update::Merge(document), &if_match, &cx).await?;
+    Ok(one(&user, StatusCode::OK))
+}
+
+/// `PUT /api/v1/users/{id}`: the whole person.
+pub(crate) async fn put(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let document = object(body, &["application/json"])?;
+    let user = operations::update(id, Update::Replace(document), &if_match, &cx).await?;
+    Ok(one(&user, StatusCode::OK))
+}
+
+/// `DELETE /api/v1/users/{id}`.
+pub(crate) async fn delete(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    operations::delete(id, &if_match, &cx).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `PUT /api/v1/users/{id}/password`: `{"password": "…", "change_required": false}`.
+pub(crate) async fn put_password(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let mut document = object(body, &["application/json"])?;
+    let mut problem = Problem::new(ProblemKind::Invalid);
+    let password = document.remove("password");
+    let change_required = document
+        .remove("change_required")
+        .unwrap_or(Value::Bool(false));
+    let mut wrong = false;
+    for name in document.keys() {
+        problem = problem.field(Wrong::new(name, "").pointer, "There is no such field.");
+        wrong = true;
+    }
+    let (Some(Value::String(password)), Value::Bool(change_required), false) =
+        (password, change_required, wrong)
+    else {
+        let problem = if wrong {
+            problem
+        } else {
+            problem.field(
+                "/password",
+                "Expected a string, and change_required true or false.",
+            )
+        };
+        return Err(problem);
+    };
+    let set = SetPassword {
+        password: Secret::new(password),
+        change_required,
+    };
+    let user = operations::set_password(id, set, &if_match, &cx).await?;
+    Ok(no_content(&user))
+}
+
+/// `POST /api/v1/users/{id}/require-password-change`.
+pub(crate) async fn require_password_change(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    let user = operations::require_password_change(id, &if_match, &cx).await?;
+    Ok(no_content(&user))
+}
+
+/// The id in the path; what is no id names nobody.
+pub(crate) struct PersonPath(UserId);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for PersonPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(
+        parts: &mut axum::http::request::Parts,
+        state: &S,
+    ) -> Result<Self, Problem> {
+        let Path(id) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::new(ProblemKind::NotFound))?;
+        id.parse()
+            .map(Self)
+            .map_err(|_| Problem::new(ProblemKind::NotFound))
+    }
+}
+
+fn object(body: JsonBody, media_types: &[&str]) -> Result<Map<String, Value>, Problem> {
+    if !media_types.contains(&body.media_type.as_str()) {
+        return Err(Problem::new(ProblemKind::UnsupportedMediaType)
+            .detail(format!("Send {}.", media_types.join(" or "))));
+    }
+    match body.value {
+        Value::Object(members) => Ok(members),
+        _ => Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object.")),
+    }
+}
+
+fn one(user: &User, status: StatusCode) -> Response {
+    let headers = [
+        (header::ETAG, HeaderValue::from(ETag(user.version))),
+        (ACCEPT_PATCH, HeaderValue::from_static(MERGE_PATCH)),
+    ];
+    private((status, headers, Json(user.to_json())).into_response())
+}
+
+fn no_content(user: &User) -> Response {
+    private(
+        (
+            StatusCode::NO_CONTENT,
+            [(header::ETAG, HeaderValue::from(ETag(user.version)))],
+        )
+            .into_response(),
+    )
+}
+
+/// Personal data is kept by no cache.
+fn private(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        match error {
+            UserError::Unknown => Self::new(ProblemKind::NotFound),
+            UserError::Invalid(wrong) => wrong
+                .into_iter()
+                .fold(Self::new(ProblemKind::Invalid), |problem, w| {
+                    problem.field(w.pointer, w.detail)
+                }),
+            UserError::Taken(field) => Self::new(ProblemKind::Conflict)
+                .field(format!("/{field}"), "Somebody has it already."),
+            UserError::Stale => Self::new(ProblemKind::PreconditionFailed),
+            UserError::AdminsOnly => Self::new(ProblemKind::Forbidden).detail(
+                "People who have admin are changed by callers that hold all of Doorward's scopes.",
+            ),
+            UserError::Password(policy) => {
+                Self::new(ProblemKind::Invalid).field("/password", policy.to_string())
+            }
+            UserError::Fault(fault) => fault.into(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! People: the single source of truth for who they are, and its REST API.
+
+mod document;
+mod fold;
+pub(crate) mod http;
+mod model;
+mod operations;
+mod patch;
+mod search;
+mod store;
+mod validate;
+
+pub(crate) use document::rfc3339;
+pub(crate) use fold::fold;
+pub(crate) use model::{SignIn, Standing, Status, User};
+pub(crate) use operations::{SetPassword, UserError, change_password, create, get, set_password};
+pub(crate) use store::{any, find_sign_in, find_sign_in_by_id, find_standing, renew_password_hash};

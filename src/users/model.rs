@@ -1,0 +1,135 @@
+//! A person: OpenID Connect's standard claims (Core §5.1) and Doorward's own fields.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::kernel::{Secret, UserId};
+
+/// Whether a person is let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    #[default]
+    Active,
+    Disabled,
+}
+
+impl Status {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Disabled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+}
+
+/// What callers may write of a person. A member that is absent or null is not set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Fields {
+    pub(crate) email: Option<String>,
+    pub(crate) email_verified: bool,
+    pub(crate) username: Option<String>,
+    pub(crate) phone_number: Option<String>,
+    pub(crate) phone_number_verified: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) status: Status,
+    pub(crate) admin: bool,
+    pub(crate) claims: Claims,
+}
+
+/// The standard claims that nothing is searched by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Claims {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) given_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) family_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) middle_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) nickname: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) preferred_username: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) picture: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) website: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gender: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) birthdate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) zoneinfo: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) locale: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<Address>,
+}
+
+/// The `address` claim (Core §5.1.1).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Address {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) formatted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) street_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) locality: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) postal_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) country: Option<String>,
+}
+
+/// A person as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct User {
+    pub(crate) id: UserId,
+    pub(crate) version: i64,
+    pub(crate) fields: Fields,
+    pub(crate) password_change_required: bool,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) updated_at: OffsetDateTime,
+}
+
+/// What a sign-in needs to know of a person.
+#[derive(Clone)]
+pub(crate) struct SignIn {
+    pub(crate) id: UserId,
+    pub(crate) status: Status,
+    pub(crate) admin: bool,
+    pub(crate) email: Option<String>,
+    pub(crate) username: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) password_hash: Option<Secret<String>>,
+    pub(crate) password_change_required: bool,
+    pub(crate) tokens_valid_from: OffsetDateTime,
+}
+
+/// Whether a person who was let in before still is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    pub(crate) active: bool,
+    pub(crate) admin: bool,
+    pub(crate) tokens_valid_from: OffsetDateTime,
+}
+
+impl Standing {
+    /// Whether what was given out at `issued` still counts. Tokens tell whole seconds, so the comparison is exact only because
+    /// the mint never dates one before `tokens_valid_from`.
+    pub(crate) fn accepts(&self, issued: OffsetDateTime) -> bool {
+        issued >= self.tokens_valid_from
+    }
+}

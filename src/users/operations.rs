@@ -1,0 +1,444 @@
+//! What may be done to people. Each change is one transaction with its event and its audit row.
+
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+
+use super::document::{OWNED, Wrong};
+use super::model::{Fields, Status, User};
+use super::{patch, store, validate};
+use crate::audit::{self, Action, Target};
+use crate::credentials::{self, PolicyError};
+use crate::cx::Cx;
+use crate::db::OnConstraint;
+use crate::events::{self, EventKind};
+use crate::http::IfMatch;
+use crate::kernel::{Fault, Secret, UserId};
+use crate::{login, sessions};
+
+/// Why an operation on a person is refused.
+#[derive(Debug)]
+pub(crate) enum UserError {
+    Unknown,
+    Invalid(Vec<Wrong>),
+    /// Somebody else has that identifier: the field's name.
+    Taken(&'static str),
+    /// The person is not at the version that the caller named.
+    Stale,
+    /// The person has `admin`, or would, and the caller does not hold all of Doorward's scopes.
+    AdminsOnly,
+    Password(PolicyError),
+    Fault(Fault),
+}
+
+impl From<Fault> for UserError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<sqlx::Error> for UserError {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Fault(cause.into())
+    }
+}
+
+/// How a person is to change.
+pub(crate) enum Update {
+    /// RFC 7396.
+    Merge(Map<String, Value>),
+    /// The whole person; what is absent takes its default.
+    Replace(Map<String, Value>),
+}
+
+/// A password for a person.
+pub(crate) struct SetPassword {
+    pub(crate) password: Secret<String>,
+    /// It is good for one sign-in, at which the person chooses their own.
+    pub(crate) change_required: bool,
+}
+
+const UNIQUE: [(&str, fn() -> UserError); 2] = [
+    ("user_email_key", || UserError::Taken("email")),
+    ("user_username_key", || UserError::Taken("username")),
+];
+
+/// A person by id.
+pub(crate) async fn get(id: UserId, cx: &Cx) -> Result<User, UserError> {
+    store::find(id, &mut *cx.connection().await?)
+        .await?
+        .ok_or(UserError::Unknown)
+}
+
+/// Makes a person, with a password where one is given.
+pub(crate) async fn create(
+    document: Map<String, Value>,
+    password: Option<SetPassword>,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    let owned = OWNED
+        .iter()
+        .filter(|name| document.contains_key(**name))
+        .map(|name| Wrong::new(name, "The server sets this field."));
+    let mut wrong: Vec<Wrong> = owned.collect();
+    let writable = document
+        .into_iter()
+        .filter(|(name, _)| !OWNED.contains(&name.as_str()))
+        .collect();
+    let fields = match read(writable) {
+        Ok(fields) if wrong.is_empty() => fields,
+        Ok(_) => return Err(UserError::Invalid(wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            return Err(UserError::Invalid(wrong));
+        }
+    };
+    if fields.admin && !cx.actor.may_touch_admins() {
+        return Err(UserError::AdminsOnly);
+    }
+    let hash = match &password {
+        Some(set) => Some(hash(&set.password, &fields, cx).await?),
+        None => None,
+    };
+    let mut user = User {
+        id: UserId::new(cx.now),
+        version: 1,
+        fields,
+        password_change_required: password.as_ref().is_some_and(|set| set.change_required),
+        created_at: cx.now,
+        updated_at: cx.now,
+    };
+    // Nothing was given out before: tokens of this very second count, though they tell whole seconds.
+    let tokens_valid_from = cx.now.replace_nanosecond(0).unwrap_or(cx.now);
+    let mut tx = cx.begin().await?;
+    store::insert(&user, tokens_valid_from, &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?;
+    if let Some(hash) = hash {
+        let version = store::update_password(
+            user.id,
+            &hash,
+            user.password_change_required,
+            None,
+            tokens_valid_from,
+            &mut tx,
+        )
+        .await?;
+        user.version = version.ok_or(UserError::Unknown)?;
+        user.updated_at = tokens_valid_from.max(user.created_at);
+    }
+    events::append(EventKind::Created, user.id, user.version, cx.now, &mut tx).await?;
+    audit::record(
+        Action::UserCreated,
+        Target::User(user.id),
+        None,
+        Some(Value::Object(user.fields.to_json())),
+        &mut tx,
+        cx,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(user)
+}
+
+/// Changes a person where they are at a version that `if_match` allows. A change that changes nothing writes nothing.
+pub(crate) async fn update(
+    id: UserId,
+    update: Update,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    let mut tx = cx.begin().await?;
+    let before = store::find_for_update(id, &mut tx)
+        .await?
+        .ok_or(UserError::Unknown)?;
+    let fields = apply(&before, update)?;
+    check_rank(&before, &fields, cx)?;
+    let disabled = fields.status == Status::Disabled && before.fields.status == Status::Active;
+    if fields == before.fields {
+        // Nothing to write, so nothing decides but the version itself, under the row's lock.
+        return if if_match.allows(before.version) {
+            Ok(before)
+        } else {
+            Err(UserError::Stale)
+        };
+    }
+    let ends_tokens = disabled.then_some(cx.now);
+    let version = store::update(
+        id,
+        &fields,
+        if_match.versions(),
+        ends_tokens,
+        cx.now,
+        &mut tx,
+    )
+    .await
+    .on_constraint(&UNIQUE)?;
+    let version = version.ok_or(UserError::Stale)?;
+    if disabled {
+        sessions::end_all(id, &mut tx).await?;
+    }
+    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
+    let (was, is) = changed(&before.fields.to_json(), &fields.to_json());
+    audit::record(
+        Action::UserUpdated,
+        Target::User(id),
+        Some(was),
+        Some(is),
+        &mut tx,
+        cx,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(User {
+        version,
+        fields,
+        updated_at: cx.now,
+        ..before
+    })
+}
+
+/// Hides a person, and ends their sessions and tokens.
+pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<(), UserError> {
+    let mut tx = cx.begin().await?;
+    let before = store::find_for_update(id, &mut tx)
+        .await?
+        .ok_or(UserError::Unknown)?;
+    admins_only(before.fields.admin, cx)?;
+    let version = store::delete(id, if_match.versions(), cx.now, &mut tx)
+        .await?
+        .ok_or(UserError::Stale)?;
+    sessions::end_all(id, &mut tx).await?;
+    events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
+    audit::record(
+        Action::UserDeleted,
+        Target::User(id),
+        Some(Value::Object(before.fields.to_json())),
+        None,
+        &mut tx,
+        cx,
+    )
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Sets a person's password, ends their sessions and tokens, and lifts what wrong passwords brought upon them.
+pub(crate) async fn set_password(
+    id: UserId,
+    set: SetPassword,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    let person = get(id, cx).await?;
+    admins_only(person.fields.admin, cx)?;
+    // Hashed before the transaction: it takes its time.
+    let hash = hash(&set.password, &person.fields, cx).await?;
+    let mut tx = cx.begin().await?;
+    let before = store::find_for_update(id, &mut tx)
+        .await?
+        .ok_or(UserError::Unknown)?;
+    admins_only(before.fields.admin, cx)?;
+    let version = store::update_password(
+        id,
+        &hash,
+        set.change_required,
+        if_match.versions(),
+        cx.now,
+        &mut tx,
+    )
+    .await?
+    .ok_or(UserError::Stale)?;
+    sessions::end_all(id, &mut tx).await?;
+    login::throttle::clear(id, &mut tx).await?;
+    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
+    audit::record(
+        Action::PasswordSet,
+        Target::User(id),
+        None,
+        None,
+        &mut tx,
+        cx,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(User {
+        version,
+        password_change_required: set.change_required,
+        updated_at: cx.now,
+        ..before
+    })
+}
+
+/// Demands that the person chooses a new password at the next sign-in.
+pub(crate) async fn require_password_change(
+    id: UserId,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    let mut tx = cx.begin().await?;
+    let before = store::find_for_update(id, &mut tx)
+        .await?
+        .ok_or(UserError::Unknown)?;
+    admins_only(before.fields.admin, cx)?;
+    let version = store::require_password_change(id, if_match.versions(), cx.now, &mut tx)
+        .await?
+        .ok_or(UserError::Stale)?;
+    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
+    audit::record(
+        Action::PasswordChangeRequired,
+        Target::User(id),
+        None,
+        None,
+        &mut tx,
+        cx,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(User {
+        version,
+        password_change_required: true,
+        updated_at: cx.now,
+        ..before
+    })
+}
+
+/// A person's own new password: their other sessions and tokens end. The caller has checked the old one and the policy, and hashed.
+pub(crate) async fn change_password(
+    id: UserId,
+    hash: &Secret<String>,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    let version = store::update_password(id, hash, false, None, cx.now, db).await?;
+    let version =
+        version.ok_or_else(|| Fault::internal("changing a password", "the person has gone"))?;
+    sessions::end_all(id, db).await?;
+    events::append(EventKind::Updated, id, version, cx.now, db).await?;
+    audit::record(
+        Action::PasswordChanged,
+        Target::User(id),
+        None,
+        None,
+        db,
+        cx,
+    )
+    .await
+}
+
+fn read(document: Map<String, Value>) -> Result<Fields, Vec<Wrong>> {
+    let fields = Fields::from_json(document)?;
+    validate::validate(&fields)?;
+    Ok(fields)
+}
+
+async fn hash(
+    password: &Secret<String>,
+    fields: &Fields,
+    cx: &Cx,
+) -> Result<Secret<String>, UserError> {
+    let known = [&fields.email, &fields.username, &fields.name]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect::<Vec<_>>();
+    credentials::policy::check(password.expose(), &known, &cx.app.config.passwords)
+        .map_err(UserError::Password)?;
+    Ok(cx.app.hasher.hash(password).await?)
+}
+
+/// The fields after the update. The server's own members may be repeated as they are, not changed; a changed address or number is
+/// unverified until somebody says otherwise.
+fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
+    let present = before.to_json();
+    let (sent, mut document) = match update {
+        Update::Merge(patch) => {
+            let mut document = before.fields.to_json();
+            patch::merge(
+                &mut document,
+                patch
+                    .iter()
+                    .filter(|(name, _)| !OWNED.contains(&name.as_str()))
+                    .map(|(n, v)| (n.clone(), v.clone()))
+                    .collect(),
+            );
+            (patch, document)
+        }
+        Update::Replace(whole) => {
+            let document = whole
+                .iter()
+                .filter(|(name, _)| !OWNED.contains(&name.as_str()))
+                .map(|(n, v)| (n.clone(), v.clone()))
+                .collect();
+            // A replaced document repeats what it read: its `…_verified` speaks of the address before.
+            let mut sent = whole;
+            sent.remove("email_verified");
+            sent.remove("phone_number_verified");
+            (sent, document)
+        }
+    };
+    let mut wrong: Vec<Wrong> = OWNED
+        .iter()
+        .filter(|name| {
+            sent.get(**name)
+                .is_some_and(|value| present.get(**name) != Some(value))
+        })
+        .map(|name| Wrong::new(name, "The server sets this field; it can't be changed."))
+        .collect();
+    for (address, verified) in [
+        ("email", "email_verified"),
+        ("phone_number", "phone_number_verified"),
+    ] {
+        let is = document.get(address).filter(|v| !v.is_null());
+        if is != present.get(address) && sent.get(verified) != Some(&Value::Bool(true)) {
+            document.insert(verified.to_owned(), Value::Bool(false));
+        }
+    }
+    match read(document) {
+        Ok(fields) if wrong.is_empty() => Ok(fields),
+        Ok(_) => Err(UserError::Invalid(wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            Err(UserError::Invalid(wrong))
+        }
+    }
+}
+
+fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
+    if concerned && !cx.actor.may_touch_admins() {
+        Err(UserError::AdminsOnly)
+    } else {
+        Ok(())
+    }
+}
+
+/// Only who holds all of Doorward's scopes may give or take `admin`, or change address, username or status of who has it.
+fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
+    let b = &before.fields;
+    let door = |f: &Fields| {
+        (
+            f.email.clone(),
+            f.email_verified,
+            f.username.clone(),
+            f.phone_number.clone(),
+            f.phone_number_verified,
+            f.status,
+        )
+    };
+    admins_only(
+        b.admin != after.admin || (b.admin && door(b) != door(after)),
+        cx,
+    )
+}
+
+/// The members that differ: as they were, and as they are.
+fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> (Value, Value) {
+    let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
+        of.iter()
+            .filter(|(name, value)| other.get(*name) != Some(value))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect()
+    };
+    (
+        Value::Object(differing(before, after)),
+        Value::Object(differing(after, before)),
+    )
+}

@@ -1,14 +1,13 @@
 //! Cx: one request or job: the program, the time, who acts, and from where.
 
 use std::net::IpAddr;
-use std::ops::Deref;
+use std::ops::DerefMut;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::app::App;
 use crate::kernel::scope;
@@ -37,7 +36,7 @@ pub(crate) enum Actor {
         scope: ScopeSet,
     },
     /// A person at their own pages.
-    Session { user_id: UserId, session: Uuid },
+    Session { user_id: UserId },
     /// Whoever runs the command line: the operator.
     Operator,
     /// Doorward itself: first start, jobs.
@@ -86,7 +85,7 @@ impl Cx {
     /// A connection for single statements.
     pub(crate) async fn connection(
         &self,
-    ) -> Result<impl Deref<Target = PgConnection> + std::ops::DerefMut + use<>, Fault> {
+    ) -> Result<impl DerefMut<Target = PgConnection> + use<>, Fault> {
         Ok(self.app.pool.acquire().await?)
     }
 

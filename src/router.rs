@@ -96,11 +96,12 @@ pub(crate) fn build(app: &App) -> Router {
     } in table()
     {
         let handler = match access {
-            Access::Open
-            | Access::Client
-            | Access::Browser
-            | Access::SignedIn
-            | Access::Scope(_) => handler,
+            Access::Open | Access::Client => handler,
+            Access::Scope(scope) => handler.layer(middleware::from_fn_with_state(
+                (app.clone(), scope),
+                token::guard,
+            )),
+            Access::Browser | Access::SignedIn => handler.layer(sessions::layer(app)),
         };
         router = router.route(path, handler);
     }

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::device;
-use crate::audit::{self, Action, Target};
+use crate::audit::{self, Action, Change, Target};
 use crate::credentials::{self, Checked, Via};
 use crate::cx::Cx;
 use crate::http::{PageError, PageForm, Query, assets_version, page};
@@ -132,8 +132,7 @@ pub(crate) async fn post_end_session(
         audit::record(
             Action::SessionEnded,
             Target::User(person.id),
-            None,
-            None,
+            Change::default(),
             &mut tx,
             &cx,
         )

@@ -4,4 +4,4 @@ mod model;
 mod store;
 
 pub(crate) use model::{Action, Target};
-pub(crate) use store::record;
+pub(crate) use store::{Change, record, record_start};

@@ -110,7 +110,7 @@ impl Format {
     /// A list: one document, or a line each.
     pub(super) fn print_list(
         &self,
-        items: Vec<Value>,
+        items: &[Value],
         line: impl Fn(&Value) -> String,
     ) -> Result<(), CliError> {
         if self.json {
@@ -136,7 +136,7 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
         }
         ClientCommand::List(format) => {
             let all = clients::list(&mut *cx.connection().await?).await?;
-            format.print_list(all.iter().map(Client::view).collect(), |c| {
+            format.print_list(&all.iter().map(Client::view).collect::<Vec<_>>(), |c| {
                 format!(
                     "{}  {}",
                     c["client_id"].as_str().unwrap_or(""),

@@ -1,8 +1,141 @@
-//! The first start on an empty store: a first admin and a first client, made by the ordinary operations, and told once.
+//! The first start on an empty store: a first admin and a first client, made by the ordinary operations and told once. Secrets go to a
+//! terminal or to files that only their owner reads, never to a log.
 
-use super::CliError;
+use std::fs::{self, OpenOptions};
+use std::io::{IsTerminal, Write, stdout};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, json};
+use sqlx::{Connection, PgConnection};
+
+use super::{CliError, output};
 use crate::app::App;
+use crate::clients::{self, AuthMethod, Grant, Registration};
+use crate::cx::{Actor, Cx};
+use crate::jose::Alg;
+use crate::kernel::{Fault, ScopeSet, Secret, random, scope};
+use crate::users::{self, SetPassword};
 
-pub(super) async fn run(_app: &App) -> Result<(), CliError> {
+/// Of several replicas that start on an empty store, one makes the first people.
+const LOCK: i64 = 0x646f_6f72_0003;
+const USERNAME: &str = "admin";
+
+struct Made {
+    client_id: String,
+    client_secret: Secret<String>,
+    password: Secret<String>,
+}
+
+/// Makes and tells the first admin and client where there is nobody yet.
+pub(super) async fn run(app: &App) -> Result<(), CliError> {
+    let mut connection = PgConnection::connect_with(&app.direct)
+        .await
+        .map_err(Fault::from)?;
+    let mut lock = connection.begin().await.map_err(Fault::from)?;
+    sqlx::query!(r#"select pg_advisory_xact_lock($1) as "locked!: ()""#, LOCK)
+        .fetch_one(&mut *lock)
+        .await
+        .map_err(Fault::from)?;
+    let empty = !users::any(&mut lock).await? && !clients::any(&mut lock).await?;
+    if empty {
+        tell(&make(app).await?, app)?;
+    }
+    lock.commit().await.map_err(Fault::from)?;
+    connection.close().await.map_err(Fault::from)?;
     Ok(())
+}
+
+async fn make(app: &App) -> Result<Made, CliError> {
+    let cx = Cx::internal(app, Actor::System);
+    let registration = Registration {
+        name: "First client".to_owned(),
+        auth_method: AuthMethod::ClientSecretBasic,
+        grants: vec![Grant::ClientCredentials],
+        scopes: ScopeSet::parse(&scope::OWN.join(" "))
+            .map_err(|_| CliError::Refused("Doorward's own scopes are no scopes".to_owned()))?,
+        audiences: Vec::new(),
+        serves: None,
+        signing_alg: Alg::Es256,
+        access_token_lifetime: None,
+        password_grant_until: None,
+    };
+    let made = clients::create(registration, &cx).await?;
+    let client_secret = made
+        .secret
+        .ok_or_else(|| CliError::Refused("a confidential client has no secret".to_owned()))?;
+
+    let password = random::token();
+    let mut document = Map::new();
+    document.insert("username".to_owned(), json!(USERNAME));
+    document.insert("name".to_owned(), json!("First admin"));
+    document.insert("admin".to_owned(), json!(true));
+    users::create(
+        document,
+        Some(SetPassword {
+            password: password.clone(),
+            change_required: false,
+        }),
+        &cx,
+    )
+    .await?;
+    Ok(Made {
+        client_id: made.client.id.to_string(),
+        client_secret,
+        password,
+    })
+}
+
+fn tell(made: &Made, app: &App) -> Result<(), CliError> {
+    let issuer = &app.config.issuer;
+    let token = issuer.join("/oauth2/token");
+    let login = issuer.join("/login");
+    let id = &made.client_id;
+    if stdout().is_terminal() {
+        output::line(format_args!(
+            "
+This is Doorward's first start, so it made a first admin and a first client. Their secrets are shown this once.
+
+  sign in at    {login}
+  username      {USERNAME}
+  password      {password}
+
+  client_id     {id}
+  client_secret {secret}
+
+A token:
+
+  curl -sS -u '{id}:{secret}' -d grant_type=client_credentials {token}
+",
+            password = made.password.expose(),
+            secret = made.client_secret.expose(),
+        ))
+    } else {
+        let folder = &app.config.data_dir;
+        fs::create_dir_all(folder)?;
+        let folder = folder.canonicalize()?;
+        let password = write(&folder, "first-admin.password", &made.password)?;
+        let secret = write(&folder, "first-client.secret", &made.client_secret)?;
+        tracing::info!(username = USERNAME, password_file = %password.display(), login, "made the first admin");
+        tracing::info!(client.id = %id, secret_file = %secret.display(), "made the first client");
+        // On standard output, to be pasted: the line reads the secret from its file.
+        let secret = secret.display().to_string().replace('\'', r"'\''");
+        output::line(format_args!(
+            "curl -sS -u \"{id}:$(cat '{secret}')\" -d grant_type=client_credentials {token}"
+        ))
+    }
+}
+
+/// Writes a secret to a new file of mode 0600; one that is left from an earlier life is replaced.
+fn write(folder: &Path, name: &str, secret: &Secret<String>) -> Result<PathBuf, CliError> {
+    let path = folder.join(name);
+    let _ = fs::remove_file(&path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.sync_all()?;
+    Ok(path)
 }

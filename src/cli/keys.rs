@@ -31,7 +31,7 @@ pub(super) async fn run(command: KeysCommand, app: &App) -> Result<(), CliError>
             "retiring_at": key.retiring_at.map(rfc3339),
         })
     });
-    format.print_list(items.collect(), |key| {
+    format.print_list(&items.collect::<Vec<_>>(), |key| {
         let text = |name: &str| key[name].as_str().unwrap_or("").to_owned();
         format!(
             "{}  {:<5}  {:<8}  {}",

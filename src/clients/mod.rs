@@ -7,5 +7,5 @@ mod store;
 
 pub(crate) use cache::Clients;
 pub(crate) use model::{AuthMethod, Client, Grant, Registration, RegistrationError, StoredSecret};
-pub(crate) use operations::{ClientError, Created, create, delete, rotate_secret};
+pub(crate) use operations::{ClientError, create, delete, rotate_secret};
 pub(crate) use store::{any, find, list};

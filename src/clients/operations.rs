@@ -5,7 +5,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::store;
 use super::{AuthMethod, Client, Registration, RegistrationError};
-use crate::audit::{self, Action, Target};
+use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::{self, OnConstraint, Topic};
 use crate::kernel::span::Span;
@@ -86,8 +86,10 @@ pub(crate) async fn create(registration: Registration, cx: &Cx) -> Result<Create
     audit::record(
         Action::ClientCreated,
         Target::Client(&client.id),
-        None,
-        Some(client.view()),
+        Change {
+            before: None,
+            after: Some(client.view()),
+        },
         &mut tx,
         cx,
     )
@@ -121,8 +123,7 @@ pub(crate) async fn rotate_secret(
     audit::record(
         Action::ClientSecretRotated,
         Target::Client(id),
-        None,
-        None,
+        Change::default(),
         &mut tx,
         cx,
     )
@@ -146,8 +147,10 @@ pub(crate) async fn delete(id: &ClientId, cx: &Cx) -> Result<(), ClientError> {
     audit::record(
         Action::ClientDeleted,
         Target::Client(id),
-        Some(client.view()),
-        None,
+        Change {
+            before: Some(client.view()),
+            after: None,
+        },
         &mut tx,
         cx,
     )

@@ -138,10 +138,6 @@ fn setting_of(variable: &str) -> Option<String> {
 
 /// `DOORWARD_…` variables that are no settings: a container platform injects some, a typing error others.
 fn strangers() -> Vec<String> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the room that reads the environment"
-    )]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names
         .filter(|name| name.starts_with("DOORWARD_") && setting_of(name).is_none())

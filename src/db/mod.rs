@@ -6,7 +6,7 @@ pub(crate) mod embedded;
 mod invalidation;
 mod pool;
 
-pub(crate) use constraint::OnConstraint;
-pub(crate) use cursor::{BadCursor, Cursors};
+pub(crate) use constraint::{OnConstraint, Rule};
+pub(crate) use cursor::Cursors;
 pub(crate) use invalidation::{Topic, Trust, forget, listen, notify};
 pub(crate) use pool::{connect, migrate, newest_migration, options};

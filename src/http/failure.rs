@@ -48,10 +48,10 @@ pub(super) fn log_fault(fault: &Fault) {
     match fault.kind {
         FaultKind::Internal => tracing::error!(cause = %fault, "a request failed by our fault"),
         FaultKind::Unavailable => {
-            tracing::warn!(cause = %fault, "a request could not be served now")
+            tracing::warn!(cause = %fault, "a request could not be served now");
         }
         FaultKind::Overloaded => {
-            tracing::warn!(cause = %fault, "a request was turned away: too much to do")
+            tracing::warn!(cause = %fault, "a request was turned away: too much to do");
         }
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn around(router: Router<App>, app: &App) -> Router {
         .with_state(app.clone())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
 fn panicked(cause: Box<dyn Any + Send>) -> Response<Body> {
     let text = cause
         .downcast_ref::<&str>()

@@ -105,7 +105,7 @@ impl Verifier {
 }
 
 /// The SHA-256 thumbprint of a public key (RFC 7638 §3): the hash of its required members in lexicographic order.
-pub(crate) fn thumbprint(public: &Map<String, Value>) -> String {
+fn thumbprint(public: &Map<String, Value>) -> String {
     let required = match public.get("kty").and_then(Value::as_str) {
         Some("EC") => &["crv", "kty", "x", "y"][..],
         Some("OKP") => &["crv", "kty", "x"],

@@ -6,6 +6,6 @@ mod sign;
 mod verify;
 
 pub(crate) use alg::Alg;
-pub(crate) use jwk::{PrivateKey, thumbprint};
+pub(crate) use jwk::PrivateKey;
 pub(crate) use sign::{Signer, Typ};
-pub(crate) use verify::{Expected, Invalid, Verifier, verify};
+pub(crate) use verify::{Expected, Verifier, verify};

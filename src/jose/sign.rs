@@ -25,8 +25,6 @@ impl Typ {
 
 /// A private key that signs.
 pub(crate) struct Signer {
-    alg: Alg,
-    kid: String,
     /// The encoded header of access tokens, the commonest by far.
     access_token_header: String,
     inner: Box<dyn JwsSigner>,
@@ -36,19 +34,9 @@ impl Signer {
     pub(super) fn new(alg: Alg, kid: &str, inner: Box<dyn JwsSigner>) -> Self {
         let access_token_header = header(alg, kid, Typ::AccessToken);
         Self {
-            alg,
-            kid: kid.to_owned(),
             access_token_header,
             inner,
         }
-    }
-
-    pub(crate) fn alg(&self) -> Alg {
-        self.alg
-    }
-
-    pub(crate) fn kid(&self) -> &str {
-        &self.kid
     }
 
     /// Signs `claims` as a JWT of kind `typ`.

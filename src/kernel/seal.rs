@@ -4,7 +4,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 
 use super::{Secret, random};
 
@@ -12,7 +12,7 @@ const NONCE: usize = 24;
 
 /// The sealing keys, newest first: the first seals, all open. Each is 256 random bits from outside the database.
 #[derive(Clone)]
-pub struct SealingKeys(Vec<Secret<[u8; 32]>>);
+pub(crate) struct SealingKeys(Vec<Secret<[u8; 32]>>);
 
 /// What was sealed can't be opened: another key, another purpose, or changed bytes.
 #[derive(Debug)]
@@ -69,12 +69,6 @@ impl SealingKeys {
     /// A key of its own for one purpose (HKDF-SHA-256, RFC 5869), from each sealing key, newest first: the first makes, all check.
     pub(crate) fn derive(&self, label: &'static str) -> Vec<Secret<[u8; 32]>> {
         self.0.iter().map(|key| derive(key, label)).collect()
-    }
-
-    /// Tells the newest key from others without telling the key: 8 hexadecimal digits.
-    pub(crate) fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(derive(&self.0[0], "fingerprint").expose());
-        digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::ring::KeyRing;
 use super::{SigningKey, Step, sealing, store};
+use crate::audit::{self, Action, Target};
 use crate::config::Config;
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
@@ -35,6 +36,8 @@ pub(crate) async fn bootstrap(
         {
             let key = make(alg, config.keys.rsa_bits, &sealing, now)?;
             store::insert(&key, &mut tx).await?;
+            let target = Target::SigningKey(&key.kid);
+            audit::record_start(Action::SigningKeyMade, target, now, &mut tx).await?;
             keys.push(key);
         }
     }

@@ -5,7 +5,7 @@ use axum::http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::audit::{self, Action, Target};
+use crate::audit::{self, Action, Change, Target};
 use crate::config::Issuer;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::{Actor, Cx};
@@ -163,10 +163,7 @@ pub(crate) async fn post_new_password(
         return new_password_page(&token, &person, Some(problem), &cx);
     }
     let hash = cx.app.hasher.hash(&password).await?;
-    let cx = cx.acting(Actor::Session {
-        user_id: person.id,
-        session: uuid::Uuid::nil(),
-    });
+    let cx = cx.acting(Actor::Session { user_id: person.id });
     let mut tx = cx.begin().await?;
     users::change_password(person.id, &hash, &mut tx, &cx).await?;
     tx.commit().await?;
@@ -313,18 +310,14 @@ fn new_password_page(
 
 async fn record(action: Action, person: &SignIn, cx: &Cx) -> Result<(), PageError> {
     let cx = match cx.actor {
-        Actor::Nobody => cx.acting(Actor::Session {
-            user_id: person.id,
-            session: uuid::Uuid::nil(),
-        }),
+        Actor::Nobody => cx.acting(Actor::Session { user_id: person.id }),
         _ => cx.clone(),
     };
     let mut connection = cx.connection().await?;
     Ok(audit::record(
         action,
         Target::User(person.id),
-        None,
-        None,
+        Change::default(),
         &mut connection,
         &cx,
     )

@@ -40,17 +40,17 @@ impl NotReady {
 
 /// 200 as long as the process answers: load or a database that is away never kill it.
 pub(crate) async fn healthz() -> Response {
-    no_store(StatusCode::OK, json!({ "status": "alive" }))
+    no_store(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 /// 200, or 503 with the reason.
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
     match ready(&app).await {
-        Ok(()) => no_store(StatusCode::OK, json!({ "status": "ready" })),
+        Ok(()) => no_store(StatusCode::OK, &json!({ "status": "ready" })),
         Err(reason) => {
             let mut response = no_store(
                 StatusCode::SERVICE_UNAVAILABLE,
-                json!({ "status": "not_ready", "reason": reason.as_str() }),
+                &json!({ "status": "not_ready", "reason": reason.as_str() }),
             );
             response
                 .headers_mut()
@@ -60,7 +60,7 @@ pub(crate) async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-fn no_store(status: StatusCode, body: serde_json::Value) -> Response {
+fn no_store(status: StatusCode, body: &serde_json::Value) -> Response {
     (
         status,
         [

@@ -65,10 +65,7 @@ impl FromRequestParts<App> for Visitor {
             standing.active && standing.accepts(data.began_at) && standing.admin == data.admin
         });
         let cx = match &person {
-            Some(p) if data.stage == Stage::SignedIn => cx.acting(Actor::Session {
-                user_id: p.id,
-                session: data.public_id,
-            }),
+            Some(p) if data.stage == Stage::SignedIn => cx.acting(Actor::Session { user_id: p.id }),
             _ => cx,
         };
         Ok(Self {

@@ -164,7 +164,6 @@ pub(crate) struct SessionRow {
     pub(crate) public_id: Uuid,
     pub(crate) ip: Option<String>,
     pub(crate) user_agent: Option<String>,
-    pub(crate) created_at: OffsetDateTime,
     pub(crate) last_seen_at: OffsetDateTime,
 }
 
@@ -177,7 +176,7 @@ pub(crate) async fn list(
     let rows = sqlx::query_as!(
         SessionRow,
         "
-        select public_id, ip, user_agent, created_at, last_seen_at
+        select public_id, ip, user_agent, last_seen_at
           from session
          where user_id = $1
            and expires_at > $2

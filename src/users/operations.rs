@@ -6,10 +6,10 @@ use sqlx::PgConnection;
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, Status, User};
 use super::{patch, store, validate};
-use crate::audit::{self, Action, Target};
+use crate::audit::{self, Action, Change, Target};
 use crate::credentials::{self, PolicyError};
 use crate::cx::Cx;
-use crate::db::OnConstraint;
+use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
 use crate::kernel::{Fault, Secret, UserId};
@@ -57,7 +57,7 @@ pub(crate) struct SetPassword {
     pub(crate) change_required: bool,
 }
 
-const UNIQUE: [(&str, fn() -> UserError); 2] = [
+const UNIQUE: [Rule<UserError>; 2] = [
     ("user_email_key", || UserError::Taken("email")),
     ("user_username_key", || UserError::Taken("username")),
 ];
@@ -99,7 +99,7 @@ pub(crate) async fn create(
         Some(set) => Some(hash(&set.password, &fields, cx).await?),
         None => None,
     };
-    let mut user = User {
+    let user = User {
         id: UserId::new(cx.now),
         version: 1,
         fields,
@@ -110,28 +110,17 @@ pub(crate) async fn create(
     // Nothing was given out before: tokens of this very second count, though they tell whole seconds.
     let tokens_valid_from = cx.now.replace_nanosecond(0).unwrap_or(cx.now);
     let mut tx = cx.begin().await?;
-    store::insert(&user, tokens_valid_from, &mut tx)
+    store::insert(&user, hash.as_ref(), tokens_valid_from, &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
-    if let Some(hash) = hash {
-        let version = store::update_password(
-            user.id,
-            &hash,
-            user.password_change_required,
-            None,
-            tokens_valid_from,
-            &mut tx,
-        )
-        .await?;
-        user.version = version.ok_or(UserError::Unknown)?;
-        user.updated_at = tokens_valid_from.max(user.created_at);
-    }
     events::append(EventKind::Created, user.id, user.version, cx.now, &mut tx).await?;
     audit::record(
         Action::UserCreated,
         Target::User(user.id),
-        None,
-        Some(Value::Object(user.fields.to_json())),
+        Change {
+            before: None,
+            after: Some(Value::Object(user.fields.to_json())),
+        },
         &mut tx,
         cx,
     )
@@ -182,8 +171,10 @@ pub(crate) async fn update(
     audit::record(
         Action::UserUpdated,
         Target::User(id),
-        Some(was),
-        Some(is),
+        Change {
+            before: Some(was),
+            after: Some(is),
+        },
         &mut tx,
         cx,
     )
@@ -212,8 +203,10 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
     audit::record(
         Action::UserDeleted,
         Target::User(id),
-        Some(Value::Object(before.fields.to_json())),
-        None,
+        Change {
+            before: Some(Value::Object(before.fields.to_json())),
+            after: None,
+        },
         &mut tx,
         cx,
     )
@@ -253,8 +246,7 @@ pub(crate) async fn set_password(
     audit::record(
         Action::PasswordSet,
         Target::User(id),
-        None,
-        None,
+        Change::default(),
         &mut tx,
         cx,
     )
@@ -286,8 +278,7 @@ pub(crate) async fn require_password_change(
     audit::record(
         Action::PasswordChangeRequired,
         Target::User(id),
-        None,
-        None,
+        Change::default(),
         &mut tx,
         cx,
     )
@@ -316,8 +307,7 @@ pub(crate) async fn change_password(
     audit::record(
         Action::PasswordChanged,
         Target::User(id),
-        None,
-        None,
+        Change::default(),
         db,
         cx,
     )

@@ -187,6 +187,7 @@ pub(crate) async fn find_standing(
 /// Writes a new person. The constraints decide whether the identifiers are free.
 pub(super) async fn insert(
     user: &User,
+    password_hash: Option<&Secret<String>>,
     tokens_valid_from: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
@@ -194,8 +195,9 @@ pub(super) async fn insert(
     sqlx::query!(
         r#"
         insert into "user" (id, version, status, admin, email, email_folded, email_verified, username, username_folded, phone_number,
-                            phone_number_verified, name, claims, password_change_required, tokens_valid_from, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"#,
+                            phone_number_verified, name, claims, password_hash, password_change_required, tokens_valid_from,
+                            created_at, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"#,
         user.id.0,
         user.version,
         f.status.as_str(),
@@ -209,6 +211,7 @@ pub(super) async fn insert(
         f.phone_number_verified,
         f.name,
         serde_json::to_value(&f.claims).unwrap_or_default(),
+        password_hash.map(Secret::expose),
         user.password_change_required,
         tokens_valid_from,
         user.created_at,

@@ -3,11 +3,21 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::disallowed_types,
-    reason = "tests say what they expect"
+    clippy::disallowed_methods,
+    clippy::field_reassign_with_default,
+    reason = "tests say what they expect, and run by the real clock"
 )]
 
+mod access;
+mod bearer;
+mod cli;
+mod client_auth;
+mod discovery;
 mod health;
+mod keys;
 mod limits;
+mod replicas;
 mod settings;
 mod support;
+mod tokens;
+mod users;

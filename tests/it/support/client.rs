@@ -8,14 +8,14 @@ use super::Server;
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub text: String,
 }
 
 impl Answer {
-    pub async fn of(request: RequestBuilder) -> Self {
+    pub(crate) async fn of(request: RequestBuilder) -> Self {
         let response = request.send().await.expect("the server answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Self {
@@ -25,12 +25,12 @@ impl Answer {
         }
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
     /// A header's value; empty where it is missing.
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
             .map_or("", |v| v.to_str().expect("ASCII"))
@@ -38,7 +38,7 @@ impl Answer {
 
     /// Asserts an OAuth refusal (RFC 6749 §5.2).
     #[track_caller]
-    pub fn refused(&self, status: u16, error: &str) -> &Self {
+    pub(crate) fn refused(&self, status: u16, error: &str) -> &Self {
         assert_eq!(
             (self.status, self.json()["error"].as_str()),
             (status, Some(error)),
@@ -57,7 +57,7 @@ impl Answer {
 
     /// Asserts a problem document (RFC 9457) with this anchor.
     #[track_caller]
-    pub fn problem(&self, status: u16, anchor: &str) -> Value {
+    pub(crate) fn problem(&self, status: u16, anchor: &str) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.header("content-type"), "application/problem+json");
         let body = self.json();
@@ -75,7 +75,7 @@ impl Answer {
 
 /// A registered client.
 #[derive(Clone)]
-pub struct TestClient<'a> {
+pub(crate) struct TestClient<'a> {
     pub server: &'a Server,
     pub id: String,
     pub secret: Option<String>,
@@ -83,7 +83,7 @@ pub struct TestClient<'a> {
 
 impl TestClient<'_> {
     /// Posts a form to the token endpoint, authenticated with Basic where the client has a secret.
-    pub async fn post(&self, form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(&self, form: &[(&str, &str)]) -> Answer {
         let request = self
             .server
             .request(Method::POST, "/oauth2/token")
@@ -96,13 +96,13 @@ impl TestClient<'_> {
     }
 
     /// The answer to a client-credentials request with these further parameters.
-    pub async fn client_credentials(&self, further: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn client_credentials(&self, further: &[(&str, &str)]) -> Answer {
         self.post(&[&[("grant_type", "client_credentials")], further].concat())
             .await
     }
 
     /// The answer to a password-grant request.
-    pub async fn password(
+    pub(crate) async fn password(
         &self,
         username: &str,
         password: &str,
@@ -117,7 +117,7 @@ impl TestClient<'_> {
     }
 
     /// A client-credentials token.
-    pub async fn token(&self, further: &[(&str, &str)]) -> String {
+    pub(crate) async fn token(&self, further: &[(&str, &str)]) -> String {
         let answer = self.client_credentials(further).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["access_token"]
@@ -128,7 +128,7 @@ impl TestClient<'_> {
 }
 
 /// A client to be; `register` runs `doorward client create`.
-pub struct ClientBuilder<'a> {
+pub(crate) struct ClientBuilder<'a> {
     server: &'a Server,
     args: Vec<String>,
 }
@@ -144,28 +144,28 @@ impl<'a> ClientBuilder<'a> {
     }
 
     /// Any option of `doorward client create`.
-    pub fn option(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn option(mut self, name: &str, value: &str) -> Self {
         self.args.extend([name.to_owned(), value.to_owned()]);
         self
     }
 
-    pub fn grant(self, grant: &str) -> Self {
+    pub(crate) fn grant(self, grant: &str) -> Self {
         self.option("--grant", grant)
     }
 
-    pub fn scope(self, scope: &str) -> Self {
+    pub(crate) fn scope(self, scope: &str) -> Self {
         self.option("--scope", scope)
     }
 
-    pub fn audience(self, audience: &str) -> Self {
+    pub(crate) fn audience(self, audience: &str) -> Self {
         self.option("--audience", audience)
     }
 
-    pub fn auth_method(self, method: &str) -> Self {
+    pub(crate) fn auth_method(self, method: &str) -> Self {
         self.option("--auth-method", method)
     }
 
-    pub async fn register(self) -> TestClient<'a> {
+    pub(crate) async fn register(self) -> TestClient<'a> {
         let args: Vec<&str> = self.args.iter().map(String::as_str).collect();
         let made = self.server.cli(&args).await.json();
         let id = made["client_id"].as_str().expect("an id").to_owned();

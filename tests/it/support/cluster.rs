@@ -1,7 +1,6 @@
 //! One PostgreSQL cluster for the run (fsync off), one migrated template, one database a test.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,26 +11,25 @@ use doorward::app::Databases;
 use doorward::config::Config;
 use doorward::kernel::clock::SystemClock;
 use doorward::running::Running;
-use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 
 use super::command;
 
 /// The run's cluster: started by the first test that asks, gone with the process.
-pub static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
     let cluster = Cluster::start();
     // A runtime of its own: the template's connections must not outlive the test that happens to come first.
     std::thread::scope(|scope| {
         scope
             .spawn(|| cluster.fill_template())
             .join()
-            .expect("the template is filled")
+            .expect("the template is filled");
     });
     cluster
 });
 
-pub struct Cluster {
+pub(crate) struct Cluster {
     folder: PathBuf,
     /// The sealing key that all servers of the run share.
     pub keys_dir: PathBuf,
@@ -150,16 +148,14 @@ impl Cluster {
                 &self.keys_dir,
             )
             .await;
-            let Ok(made) = serde_json::from_str::<Value>(&made.stdout) else {
-                return note(&made.stderr);
-            };
+            let made = made.json();
             let text = |name: &str| made[name].as_str().expect("a string").to_owned();
             *self.admin.lock().unwrap() = Some((text("client_id"), text("client_secret")));
         });
     }
 
     /// Id and secret of the client that administers.
-    pub fn admin(&self) -> (String, String) {
+    pub(crate) fn admin(&self) -> (String, String) {
         self.admin
             .lock()
             .unwrap()
@@ -168,7 +164,7 @@ impl Cluster {
     }
 
     /// A database like the template.
-    pub async fn database(&'static self) -> Database {
+    pub(crate) async fn database(&'static self) -> Database {
         let name = format!("t_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!(
             "create database {name} template template_doorward"
@@ -181,7 +177,7 @@ impl Cluster {
     }
 
     /// A database with nothing in it.
-    pub async fn empty_database(&'static self) -> Database {
+    pub(crate) async fn empty_database(&'static self) -> Database {
         let name = format!("e_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         self.execute(&format!("create database {name}")).await;
         Database {
@@ -223,28 +219,28 @@ impl Cluster {
 }
 
 /// A database of one test, dropped with it.
-pub struct Database {
+pub(crate) struct Database {
     pub name: String,
     cluster: &'static Cluster,
 }
 
 impl Database {
-    pub fn databases(&self) -> Databases {
+    pub(crate) fn databases(&self) -> Databases {
         self.cluster.databases(&self.name)
     }
 
     /// For `DATABASE_URL`.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.cluster.url(&self.name)
     }
 
     /// The folder of the cluster's socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.cluster.folder.join(".s.PGSQL.5432")
     }
 
     /// A connection for looking: tests read what the server wrote, they never write.
-    pub async fn connect(&self) -> PgConnection {
+    pub(crate) async fn connect(&self) -> PgConnection {
         PgConnection::connect_with(&self.cluster.options(&self.name))
             .await
             .expect("the tests' PostgreSQL answers")
@@ -270,9 +266,4 @@ fn newest_binaries() -> PathBuf {
         || PathBuf::from("/usr/bin"),
         |v| PathBuf::from(format!("/usr/lib/postgresql/{v}/bin")),
     )
-}
-
-/// Keeps a line out of the way of the test's own output.
-pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 /// What a command answered.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -16,14 +16,14 @@ pub struct Output {
 
 impl Output {
     /// The one JSON document on standard output of a command that succeeded.
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         assert_eq!(self.status, 0, "{}", self.stderr);
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {}", self.stdout))
     }
 }
 
 /// The program with nothing in its environment but these settings.
-pub fn doorward(url: &str, keys_dir: &Path) -> Command {
+pub(crate) fn doorward(url: &str, keys_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
     command
         .env_clear()
@@ -35,7 +35,7 @@ pub fn doorward(url: &str, keys_dir: &Path) -> Command {
 }
 
 /// Runs `doorward ARGS…` with `stdin`.
-pub async fn run(args: &[&str], stdin: &str, url: &str, keys_dir: &Path) -> Output {
+pub(crate) async fn run(args: &[&str], stdin: &str, url: &str, keys_dir: &Path) -> Output {
     let mut child = doorward(url, keys_dir)
         .args(args)
         .stdin(Stdio::piped())

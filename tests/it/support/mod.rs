@@ -1,13 +1,12 @@
 //! What the tests share: a PostgreSQL of their own, servers on it, clients, and the command line.
 
-pub mod client;
-pub mod cluster;
-pub mod command;
-pub mod proxy;
-pub mod server;
-pub mod wire;
+pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod command;
+pub(crate) mod proxy;
+pub(crate) mod server;
+pub(crate) mod wire;
 
-pub use client::{Answer, TestClient};
-pub use proxy::Proxy;
-pub use server::{Server, eventually};
-pub use wire::Wire;
+pub(crate) use client::{Answer, TestClient};
+pub(crate) use server::{Server, eventually};
+pub(crate) use wire::Wire;

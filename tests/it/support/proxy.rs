@@ -12,14 +12,14 @@ use tokio::sync::watch;
 use super::cluster::Database;
 
 /// Passes connections on to the cluster's socket until it is cut.
-pub struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     database: String,
     cut: Arc<watch::Sender<bool>>,
 }
 
 impl Proxy {
-    pub async fn to(database: &Database) -> Self {
+    pub(crate) async fn to(database: &Database) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let cut = Arc::new(watch::Sender::new(false));
@@ -31,7 +31,7 @@ impl Proxy {
         }
     }
 
-    pub fn databases(&self) -> Databases {
+    pub(crate) fn databases(&self) -> Databases {
         let options = PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.port);
@@ -43,11 +43,11 @@ impl Proxy {
     }
 
     /// Breaks all connections and refuses new ones.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.send_replace(true);
     }
 
-    pub fn mend(&self) {
+    pub(crate) fn mend(&self) {
         self.cut.send_replace(false);
     }
 }

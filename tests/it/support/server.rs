@@ -16,7 +16,7 @@ use super::cluster::{CLUSTER, Database};
 use super::command::{self, Output};
 use super::proxy::Proxy;
 
-pub struct Server {
+pub(crate) struct Server {
     /// The issuer: `http://localhost:PORT`.
     pub url: String,
     pub clock: Arc<MovableClock>,
@@ -27,18 +27,18 @@ pub struct Server {
 
 impl Server {
     /// A server with the default settings on a database of its own.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// The same with other settings.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let database = Arc::new(CLUSTER.database().await);
         Self::on(database, Arc::default(), None, None, change).await
     }
 
     /// A server whose wire to the database can be cut.
-    pub async fn through_proxy() -> (Self, Proxy) {
+    pub(crate) async fn through_proxy() -> (Self, Proxy) {
         let database = Arc::new(CLUSTER.database().await);
         let proxy = Proxy::to(&database).await;
         let server = Self::on(database, Arc::default(), None, Some(&proxy), |_| {}).await;
@@ -46,7 +46,7 @@ impl Server {
     }
 
     /// Another replica: the same database, clock and issuer, a port of its own.
-    pub async fn replica(&self) -> Self {
+    pub(crate) async fn replica(&self) -> Self {
         Self::on(
             self.database.clone(),
             self.clock.clone(),
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// A server on this database.
-    pub async fn on(
+    pub(crate) async fn on(
         database: Arc<Database>,
         clock: Arc<MovableClock>,
         issuer: Option<&str>,
@@ -95,22 +95,22 @@ impl Server {
     }
 
     /// Stops it as SIGTERM would.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         if let Some(running) = self.running.take() {
             running.stop().await;
         }
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         Answer::of(self.request(Method::GET, path)).await
     }
 
     /// A request with a bearer token and perhaps a JSON body.
-    pub async fn call(
+    pub(crate) async fn call(
         &self,
         method: Method,
         path: &str,
@@ -126,7 +126,7 @@ impl Server {
     }
 
     /// The client that administers: all of Doorward's scopes.
-    pub fn admin(&self) -> TestClient<'_> {
+    pub(crate) fn admin(&self) -> TestClient<'_> {
         let (id, secret) = CLUSTER.admin();
         TestClient {
             server: self,
@@ -136,17 +136,17 @@ impl Server {
     }
 
     /// A token of the client that administers, with this scope.
-    pub async fn token(&self, scope: &str) -> String {
+    pub(crate) async fn token(&self, scope: &str) -> String {
         self.admin().token(&[("scope", scope)]).await
     }
 
     /// A token with all of Doorward's scopes.
-    pub async fn admin_token(&self) -> String {
+    pub(crate) async fn admin_token(&self) -> String {
         self.admin().token(&[]).await
     }
 
     /// A person made through the API, active, with the fields given; gives what the API answered.
-    pub async fn user(&self, fields: Value) -> Value {
+    pub(crate) async fn user(&self, fields: Value) -> Value {
         let token = self.admin_token().await;
         let answer = self
             .call(Method::POST, "/api/v1/users", &token, Some(fields))
@@ -156,7 +156,7 @@ impl Server {
     }
 
     /// A person with a password.
-    pub async fn user_with_password(&self, fields: Value, password: &str) -> Value {
+    pub(crate) async fn user_with_password(&self, fields: Value, password: &str) -> Value {
         let user = self.user(fields).await;
         let path = format!(
             "/api/v1/users/{}/password",
@@ -175,28 +175,28 @@ impl Server {
     }
 
     /// A client to be registered through the command line.
-    pub fn client(&self) -> ClientBuilder<'_> {
+    pub(crate) fn client(&self) -> ClientBuilder<'_> {
         ClientBuilder::new(self)
     }
 
     /// Runs `doorward ARGS…` on this server's database.
-    pub async fn cli(&self, args: &[&str]) -> Output {
+    pub(crate) async fn cli(&self, args: &[&str]) -> Output {
         self.cli_with(args, "").await
     }
 
     /// The same with something on standard input.
-    pub async fn cli_with(&self, args: &[&str], stdin: &str) -> Output {
+    pub(crate) async fn cli_with(&self, args: &[&str], stdin: &str) -> Output {
         command::run(args, stdin, &self.database.url(), &CLUSTER.keys_dir).await
     }
 
     /// A connection for looking into the tables.
-    pub async fn tables(&self) -> PgConnection {
+    pub(crate) async fn tables(&self) -> PgConnection {
         self.database.connect().await
     }
 }
 
 /// Polls until `check` holds, or fails after `bound`.
-pub async fn eventually(bound: Duration, what: &str, mut check: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(bound: Duration, what: &str, mut check: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !check().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -7,10 +7,10 @@ use tokio::net::TcpStream;
 
 use super::Server;
 
-pub struct Wire(TcpStream);
+pub(crate) struct Wire(TcpStream);
 
 impl Wire {
-    pub async fn open(server: &Server) -> Self {
+    pub(crate) async fn open(server: &Server) -> Self {
         let port = server.url.rsplit(':').next().unwrap();
         Self(
             TcpStream::connect(format!("127.0.0.1:{port}"))
@@ -20,12 +20,12 @@ impl Wire {
     }
 
     /// Sends bytes; an error is the server's good right.
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.0.write_all(bytes.as_ref()).await;
     }
 
     /// All that arrives until the server closes; fails when it has not closed within `bound`.
-    pub async fn read_to_close(&mut self, bound: Duration) -> String {
+    pub(crate) async fn read_to_close(&mut self, bound: Duration) -> String {
         let mut bytes = Vec::new();
         let read = self.0.read_to_end(&mut bytes);
         // A reset is a way of closing too.
@@ -36,7 +36,7 @@ impl Wire {
     }
 
     /// The head of one answer.
-    pub async fn read_head(&mut self) -> String {
+    pub(crate) async fn read_head(&mut self) -> String {
         let mut head = Vec::new();
         let read = async {
             while !head.ends_with(b"\r\n\r\n") {

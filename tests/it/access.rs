@@ -1,0 +1,225 @@
+//! Who is let in where: every route of the program, called with every kind of token. The table is the router's own.
+
+use doorward::router::{Access, Route, table};
+use reqwest::Method;
+
+use crate::support::{Answer, Server};
+
+fn path(route: &Route) -> String {
+    route
+        .path
+        .replace("{id}", "01a20d93-7f03-7eb9-b696-a13790d686c1")
+        .replace("{name}", "style.css")
+}
+
+async fn call(server: &Server, route: &Route, token: Option<&str>) -> Answer {
+    let mut request = server.request(route.method.clone(), &path(route));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    Answer::of(request).await
+}
+
+#[tokio::test]
+async fn every_api_route_asks_for_its_scope() {
+    // S-46, S-147: no token, malformed, expired, wrong audience, each wrong scope, the right scope.
+    let server = Server::start().await;
+    let elsewhere = server
+        .client()
+        .grant("client_credentials")
+        .scope("x")
+        .audience("https://elsewhere.example")
+        .register()
+        .await;
+    let expired = server.admin_token().await;
+    server.clock.advance(time::Duration::seconds(611));
+    let wrong_audience = elsewhere.token(&[]).await;
+    let scopes = ["users:read", "users:write", "clients:read", "clients:write"];
+    let mut tokens = Vec::new();
+    for scope in scopes {
+        tokens.push((scope, server.token(scope).await));
+    }
+    let mut guarded = 0;
+    for route in table() {
+        let Access::Scope(needed) = route.access else {
+            assert!(
+                !route.path.starts_with("/api/"),
+                "{} is not guarded",
+                route.path
+            );
+            continue;
+        };
+        guarded += 1;
+        let what = format!("{} {}", route.method, route.path);
+        let answer = call(&server, &route, None).await;
+        answer.problem(401, "unauthorized");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            r#"Bearer realm="doorward""#,
+            "{what}: no error code without a token"
+        );
+        for bad in ["x", "x.y.z", expired.as_str(), wrong_audience.as_str()] {
+            let answer = call(&server, &route, Some(bad)).await;
+            answer.problem(401, "unauthorized");
+            assert!(
+                answer
+                    .header("www-authenticate")
+                    .contains(r#"error="invalid_token""#),
+                "{what}"
+            );
+        }
+        for (scope, token) in &tokens {
+            let answer = call(&server, &route, Some(token)).await;
+            if *scope == needed {
+                assert!(
+                    ![401, 403].contains(&answer.status),
+                    "{what} with {scope}: {}",
+                    answer.text
+                );
+            } else {
+                answer.problem(403, "forbidden");
+                let challenge = answer.header("www-authenticate");
+                assert!(
+                    challenge.contains(r#"error="insufficient_scope""#)
+                        && challenge.contains(&format!(r#"scope="{needed}""#)),
+                    "{what}: {challenge}"
+                );
+            }
+        }
+    }
+    assert!(guarded >= 8, "{guarded}");
+}
+
+#[tokio::test]
+async fn every_page_behind_a_sign_in_leads_to_it() {
+    // S-152: a bearer token opens no page, a cookie no API.
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    for route in table() {
+        if route.access == Access::SignedIn {
+            for token in [None, Some(token.as_str())] {
+                let answer = call(&server, &route, token).await;
+                assert_eq!(
+                    (answer.status, answer.header("location")),
+                    (303, "/login"),
+                    "{} {}",
+                    route.method,
+                    route.path
+                );
+            }
+        }
+    }
+    let answer = Answer::of(
+        server
+            .request(Method::GET, "/api/v1/users")
+            .header("cookie", "doorward=AAAAAAAAAAAAAAAAAAAAAA"),
+    )
+    .await;
+    answer.problem(401, "unauthorized");
+}
+
+#[tokio::test]
+async fn routes_are_declared_once_and_answer_in_their_shape() {
+    let server = Server::start().await;
+    let routes = table();
+    for (i, route) in routes.iter().enumerate() {
+        assert!(
+            !routes[..i]
+                .iter()
+                .any(|other| other.path == route.path && other.method == route.method),
+            "{} twice",
+            route.path
+        );
+    }
+    server
+        .get("/api/v1/nothing")
+        .await
+        .problem(404, "not-found");
+    server
+        .get("/oauth2/nothing")
+        .await
+        .refused(404, "invalid_request");
+    let page = server.get("/nothing").await;
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (404, "text/html; charset=utf-8")
+    );
+    let answer = server
+        .call(Method::DELETE, "/api/v1/users", "x", None)
+        .await;
+    answer.problem(405, "method-not-allowed");
+    assert!(answer.header("allow").contains("GET") && answer.header("allow").contains("POST"));
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    // S-84, S-86, E11
+    let server = Server::start().await;
+    for route in table() {
+        let answer = call(&server, &route, None).await;
+        let what = format!("{} {}", route.method, route.path);
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{what}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{what}");
+        assert_eq!(
+            answer.header("cross-origin-opener-policy"),
+            "same-origin",
+            "{what}"
+        );
+        assert_eq!(
+            answer.header("cross-origin-resource-policy"),
+            "same-origin",
+            "{what}"
+        );
+        assert!(
+            answer.header("permissions-policy").contains("camera=()"),
+            "{what}"
+        );
+        assert!(
+            ["no-referrer", "same-origin"].contains(&answer.header("referrer-policy")),
+            "{what}"
+        );
+        let policy = answer.header("content-security-policy");
+        for part in [
+            "default-src 'none'",
+            "base-uri 'none'",
+            "frame-ancestors 'none'",
+            "form-action '",
+        ] {
+            assert!(policy.contains(part), "{what}: {policy}");
+        }
+        assert!(!policy.contains("unsafe"), "{what}: {policy}");
+        assert_eq!(answer.header("x-request-id").len(), 24, "{what}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "",
+            "{what}: S-87, none before origins are registered"
+        );
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "",
+            "{what}: not over http"
+        );
+        if !answer.text.is_empty() {
+            assert_ne!(answer.header("content-type"), "", "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn https_answers_pin_https() {
+    // S-72, S-171
+    let server =
+        Server::with(|config| config.issuer = "https://id.example.com".parse().unwrap()).await;
+    let page = server.get("/login").await;
+    assert_eq!(
+        page.header("strict-transport-security"),
+        "max-age=63072000; includeSubDomains"
+    );
+    let cookie = page.header("set-cookie");
+    assert!(
+        cookie.starts_with("__Host-doorward-login=")
+            && cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        "{cookie}"
+    );
+    assert!(!cookie.contains("Domain"));
+}

@@ -1,0 +1,237 @@
+//! The command line, as scripts use it.
+
+use crate::support::Server;
+
+#[tokio::test]
+async fn commands_answer_with_one_document_and_nothing_else() {
+    let server = Server::start().await;
+    let made = server
+        .cli_with(
+            &[
+                "user",
+                "create",
+                "--email",
+                "ada@example.com",
+                "--name",
+                "Ada Lovelace",
+                "--password-stdin",
+                "--email-verified",
+                "--json",
+            ],
+            "wordy rivers 77\r\n",
+        )
+        .await;
+    let user = made.json();
+    assert_eq!(
+        (&user["email_verified"], &user["admin"], &user["name"]),
+        (&true.into(), &false.into(), &"Ada Lovelace".into())
+    );
+    let id = user["id"].as_str().unwrap();
+    assert_eq!(
+        server.cli(&["user", "show", id, "--json"]).await.json(),
+        user
+    );
+    let client = server
+        .client()
+        .grant("password")
+        .audience("https://a.example")
+        .register()
+        .await;
+    assert_eq!(
+        client
+            .password("ada@example.com", "wordy rivers 77", &[])
+            .await
+            .status,
+        200,
+        "the line's ending is no part of the password"
+    );
+
+    let changed = server
+        .cli_with(
+            &["user", "password", id, "--json"],
+            "other rivers 78\nsecond line\n",
+        )
+        .await
+        .json();
+    assert!(changed["version"].as_i64() > user["version"].as_i64());
+    assert_eq!(
+        client
+            .password("ada@example.com", "other rivers 78", &[])
+            .await
+            .status,
+        200
+    );
+    client
+        .password("ada@example.com", "wordy rivers 77", &[])
+        .await
+        .refused(400, "invalid_grant");
+
+    let shown = server
+        .cli(&["client", "show", &client.id, "--json"])
+        .await
+        .json();
+    assert_eq!(
+        (shown["client_id"].as_str(), shown["grant_types"].clone()),
+        (Some(client.id.as_str()), serde_json::json!(["password"]))
+    );
+    let listed = server.cli(&["client", "list", "--json"]).await.json();
+    assert!(
+        listed["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|c| c["client_id"] == client.id.as_str())
+    );
+}
+
+#[tokio::test]
+async fn what_fails_says_why_and_leaves_standard_output_alone() {
+    let server = Server::start().await;
+    for (args, stdin, why) in [
+        (
+            &["user", "create", "--email", "nonsense", "--json"][..],
+            "",
+            "email",
+        ),
+        (&["user", "create", "--json"], "", "at least one"),
+        (
+            &[
+                "user",
+                "create",
+                "--username",
+                "a",
+                "--password-stdin",
+                "--json",
+            ],
+            "short\n",
+            "at least 15",
+        ),
+        (
+            &["user", "show", "nonsense", "--json"],
+            "",
+            "no such person",
+        ),
+        (
+            &["user", "password", "01a20d93-7f03-7eb9-b696-a13790d686c1"],
+            "wordy rivers 77\n",
+            "no such person",
+        ),
+        (&["client", "show", "c_x", "--json"], "", "no such client"),
+        (
+            &["client", "delete", "nonsense", "--json"],
+            "",
+            "no such client",
+        ),
+        (&["client", "rotate-secret", "c_x"], "", "no such client"),
+        (
+            &[
+                "client",
+                "create",
+                "--name",
+                "x",
+                "--grant",
+                "client_credentials",
+                "--audience",
+                "not a uri",
+                "--json",
+            ],
+            "",
+            "audience",
+        ),
+        (
+            &[
+                "client",
+                "create",
+                "--name",
+                "x",
+                "--grant",
+                "client_credentials",
+                "--scope",
+                "a\"b",
+                "--json",
+            ],
+            "",
+            "scope",
+        ),
+        (
+            &[
+                "client",
+                "create",
+                "--name",
+                "x",
+                "--grant",
+                "client_credentials",
+                "--signing-alg",
+                "none",
+            ],
+            "",
+            "ES256",
+        ),
+        (&["nonsense"], "", "nonsense"),
+    ] {
+        let output = server.cli_with(args, stdin).await;
+        assert_ne!(output.status, 0, "{args:?}");
+        assert!(
+            output.stdout.is_empty() && output.stderr.contains(why),
+            "{args:?}: {}",
+            output.stderr
+        );
+    }
+    let clash = [
+        "client",
+        "create",
+        "--name",
+        "x",
+        "--serves",
+        "https://a.example",
+        "--json",
+    ];
+    assert_eq!(server.cli(&clash).await.status, 0);
+    assert!(
+        server
+            .cli(&clash)
+            .await
+            .stderr
+            .contains("another client serves")
+    );
+    server.user(serde_json::json!({ "username": "ada" })).await;
+    assert!(
+        server
+            .cli(&["user", "create", "--username", "ADA"])
+            .await
+            .stderr
+            .contains("somebody has it")
+    );
+}
+
+#[tokio::test]
+async fn commands_are_audited_as_the_operators() {
+    // S-154
+    let server = Server::start().await;
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .audience("https://a.example")
+        .register()
+        .await;
+    server.cli(&["client", "rotate-secret", &client.id]).await;
+    server.cli(&["client", "delete", &client.id]).await;
+    let mut tables = server.tables().await;
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select action, actor_kind from audit where target_id = $1 order by id")
+            .bind(&client.id)
+            .fetch_all(&mut tables)
+            .await
+            .unwrap();
+    let operator = |action: &str| (action.to_owned(), "operator".to_owned());
+    assert_eq!(
+        rows,
+        ["client.created", "client.secret_rotated", "client.deleted"].map(operator)
+    );
+    let seen: String =
+        sqlx::query_scalar("select string_agg(to_jsonb(audit)::text, '') from audit")
+            .fetch_one(&mut tables)
+            .await
+            .unwrap();
+    assert!(!seen.contains(&client.secret.unwrap()));
+}

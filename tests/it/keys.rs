@@ -1,0 +1,284 @@
+//! Signing keys and the key that seals them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use doorward::config::Config;
+use doorward::kernel::clock::SystemClock;
+use doorward::running::Running;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::support::Server;
+use crate::support::cluster::{CLUSTER, Database};
+use crate::support::command;
+
+#[tokio::test]
+async fn jwks_has_public_members_alone() {
+    // S-54
+    let server = Server::start().await;
+    let answer = server.get("/.well-known/jwks.json").await;
+    assert_eq!(answer.header("content-type"), "application/jwk-set+json");
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    let body = answer.json();
+    let keys = body["keys"].as_array().unwrap();
+    let mut algs: Vec<&str> = keys
+        .iter()
+        .map(|key| key["alg"].as_str().unwrap())
+        .collect();
+    algs.sort_unstable();
+    assert_eq!(algs, ["ES256", "EdDSA", "PS256", "RS256"]);
+    let mut kids: Vec<&str> = keys
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap())
+        .collect();
+    kids.dedup();
+    assert_eq!(kids.len(), 4);
+    for key in keys {
+        let mut members: Vec<&str> = key
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        members.sort_unstable();
+        let expected: &[&str] = match key["kty"].as_str().unwrap() {
+            "EC" => &["alg", "crv", "kid", "kty", "use", "x", "y"],
+            "OKP" => &["alg", "crv", "kid", "kty", "use", "x"],
+            _ => &["alg", "e", "kid", "kty", "n", "use"],
+        };
+        assert_eq!(members, expected);
+        assert_eq!(key["use"], "sig");
+        if key["kty"] == "RSA" {
+            assert!(key["n"].as_str().unwrap().len() >= 342, "S-52: 2048 bits");
+        }
+    }
+    for accept in [
+        "application/json",
+        "text/html",
+        "*/*",
+        "application/x-private",
+    ] {
+        let again = crate::support::Answer::of(
+            server
+                .request(reqwest::Method::GET, "/.well-known/jwks.json")
+                .header("accept", accept),
+        )
+        .await;
+        assert_eq!(again.text, answer.text);
+    }
+    let etag = answer.header("etag").to_owned();
+    let known = crate::support::Answer::of(
+        server
+            .request(reqwest::Method::GET, "/.well-known/jwks.json")
+            .header("if-none-match", &etag),
+    )
+    .await;
+    assert_eq!(
+        (known.status, known.text.as_str(), known.header("etag")),
+        (304, "", etag.as_str())
+    );
+}
+
+#[tokio::test]
+async fn keys_list_shows_them_and_no_secret() {
+    let server = Server::start().await;
+    let listed = server.cli(&["keys", "list", "--json"]).await.json();
+    let items = listed["items"].as_array().unwrap();
+    assert_eq!(items.len(), 4);
+    assert!(
+        items.iter().all(|key| key["step"] == "current"
+            && key["kid"].is_string()
+            && key["created_at"].is_string()),
+        "{listed}"
+    );
+    assert!(listed["next"].is_null());
+    assert_eq!(
+        items[0].as_object().unwrap().keys().collect::<Vec<_>>(),
+        [
+            "kid",
+            "alg",
+            "step",
+            "created_at",
+            "current_at",
+            "retiring_at"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn private_keys_are_sealed_in_the_database() {
+    // S-53
+    let server = Server::start().await;
+    let mut tables = server.tables().await;
+    let sealed: Vec<Vec<u8>> = sqlx::query_scalar("select sealed_private from signing_key")
+        .fetch_all(&mut tables)
+        .await
+        .unwrap();
+    assert_eq!(sealed.len(), 4);
+    for bytes in sealed {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(
+            !text.contains("\"d\"") && !text.contains("PRIVATE") && !text.contains("kty"),
+            "{text}"
+        );
+    }
+}
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path =
+            std::env::temp_dir().join(format!("doorward-keys-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn start(database: &Database, keys: &Folder) -> Result<Running, String> {
+    let mut config = Config::default();
+    config.keys_dir = keys.0.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    Running::start(
+        config,
+        database.databases(),
+        Arc::new(SystemClock),
+        listener,
+    )
+    .await
+    .map_err(|e| e.to_string())
+}
+
+async fn kids(running: &Running) -> Vec<String> {
+    let text = reqwest::get(format!("http://{}/.well-known/jwks.json", running.address))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let body: Value = serde_json::from_str(&text).unwrap();
+    let mut kids: Vec<String> = body["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["kid"].as_str().unwrap().to_owned())
+        .collect();
+    kids.sort();
+    kids
+}
+
+#[tokio::test]
+async fn replicas_starting_at_once_make_one_set() {
+    // S-57: five on an empty database, which they migrate as well.
+    let database = CLUSTER.empty_database().await;
+    let folder = Folder::new("five");
+    let (a, b, c, d, e) = tokio::join!(
+        start(&database, &folder),
+        start(&database, &folder),
+        start(&database, &folder),
+        start(&database, &folder),
+        start(&database, &folder)
+    );
+    let running = [a, b, c, d, e].map(|r| r.unwrap());
+    let first = kids(&running[0]).await;
+    assert_eq!(first.len(), 4);
+    for other in &running[1..] {
+        assert_eq!(kids(other).await, first);
+    }
+    assert_eq!(
+        fs::read_dir(&folder.0).unwrap().count(),
+        1,
+        "one sealing key and no draft of one"
+    );
+    for replica in running {
+        replica.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_lost_or_wrong_sealing_key_stops_the_start() {
+    let database = CLUSTER.empty_database().await;
+    let folder = Folder::new("lost");
+    let running = start(&database, &folder).await.unwrap();
+    let before = kids(&running).await;
+    running.stop().await;
+    let file = folder.0.join("sealing.key");
+    assert_eq!(
+        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let key = fs::read_to_string(&file).unwrap();
+
+    fs::rename(&file, folder.0.join("elsewhere")).unwrap();
+    let error = start(&database, &folder).await.err().unwrap();
+    assert!(
+        error.contains("sealing.key is missing") && error.contains("backup"),
+        "{error}"
+    );
+    assert!(!file.exists(), "no new key takes the place of a lost one");
+
+    let other = Folder::new("other");
+    start(&CLUSTER.empty_database().await, &other)
+        .await
+        .unwrap()
+        .stop()
+        .await;
+    fs::copy(other.0.join("sealing.key"), &file).unwrap();
+    let error = start(&database, &folder).await.err().unwrap();
+    assert!(error.contains("sealed under another key"), "{error}");
+
+    // Open to others, S-169.
+    fs::write(&file, &key).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = start(&database, &folder).await.err().unwrap();
+    assert!(error.contains("chmod 600"), "{error}");
+
+    // A newer key above the old one seals from now on; the old one still opens.
+    let new = fs::read_to_string(other.0.join("sealing.key")).unwrap();
+    fs::write(&file, format!("{new}{key}")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let running = start(&database, &folder).await.unwrap();
+    assert_eq!(kids(&running).await, before);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_sealing_key_may_come_from_the_environment() {
+    let database = CLUSTER.empty_database().await;
+    let folder = Folder::new("environment");
+    let run = async |key: &str| {
+        let mut command = command::doorward(&database.url(), &folder.0);
+        let output = command
+            .env("DOORWARD_KEYS__SEALING_KEY", key)
+            .args(["keys", "list", "--json"])
+            .output()
+            .await
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let key = "q4HSoR4nHmVH2v8gk1nVSZ8mZ0s0nUXc0T0cGzB3d2E";
+    let (good, stderr) = run(key).await;
+    assert!(good, "{stderr}");
+    assert_eq!(
+        fs::read_dir(&folder.0).unwrap().count(),
+        0,
+        "no file is made beside it"
+    );
+    let (good, stderr) = run("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA").await;
+    assert!(
+        !good && stderr.contains("32 random bytes") && !stderr.contains("AAAA"),
+        "{stderr}"
+    );
+}

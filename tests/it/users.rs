@@ -1,0 +1,958 @@
+//! `/api/v1/users`.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::Row;
+
+use crate::support::{Answer, Server};
+
+const USERS: &str = "/api/v1/users";
+
+struct Api<'a> {
+    server: &'a Server,
+    token: String,
+}
+
+impl<'a> Api<'a> {
+    async fn of(server: &'a Server) -> Self {
+        Self {
+            server,
+            token: server.admin_token().await,
+        }
+    }
+
+    async fn with(server: &'a Server, scope: &str) -> Self {
+        Self {
+            server,
+            token: server.token(scope).await,
+        }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+        self.server
+            .call(method, path, &self.token, Some(body))
+            .await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.server.call(Method::GET, path, &self.token, None).await
+    }
+
+    async fn create(&self, body: Value) -> Answer {
+        self.call(Method::POST, USERS, body).await
+    }
+
+    /// A call with one more header.
+    async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        header: (&str, &str),
+        body: Value,
+    ) -> Answer {
+        let request = self
+            .server
+            .request(method, path)
+            .bearer_auth(&self.token)
+            .header(header.0, header.1);
+        Answer::of(if body.is_null() {
+            request
+        } else {
+            request.json(&body)
+        })
+        .await
+    }
+}
+
+fn path(user: &Value) -> String {
+    format!("{USERS}/{}", user["id"].as_str().unwrap())
+}
+
+/// The pointers of a problem's errors, sorted.
+fn pointers(problem: &Value) -> Vec<String> {
+    let mut pointers: Vec<String> = problem["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| e["pointer"].as_str().unwrap_or("").to_owned())
+        .collect();
+    pointers.sort();
+    pointers
+}
+
+#[tokio::test]
+async fn a_person_is_made_read_changed_and_deleted() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let ada = json!({
+        "email": "Ada@Example.com", "email_verified": true, "username": "ada", "name": "Ada Lovelace", "given_name": "Ada", "family_name": "Lovelace",
+        "nickname": "Countess", "phone_number": "+4930123456", "birthdate": "1815-12-10", "locale": "en-GB", "zoneinfo": "Europe/London",
+        "website": "https://ada.example", "address": { "locality": "London", "country": "UK" }
+    });
+    let made = api.create(ada).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let user = made.json();
+    assert_eq!(made.header("location"), path(&user));
+    assert_eq!(
+        (made.header("etag"), made.header("cache-control")),
+        ("\"1\"", "no-store")
+    );
+    insta::assert_json_snapshot!("a_person", user, { ".id" => "[id]", ".created_at" => "[time]", ".updated_at" => "[time]" });
+
+    let read = api.get(&path(&user)).await;
+    assert_eq!((read.status, read.json()), (200, user.clone()));
+    assert_eq!(
+        api.call_with(
+            Method::GET,
+            &path(&user),
+            ("if-none-match", "\"1\""),
+            Value::Null
+        )
+        .await
+        .status,
+        304
+    );
+
+    server.clock.advance(time::Duration::seconds(5));
+    let patched = api
+        .call(
+            Method::PATCH,
+            &path(&user),
+            json!({ "nickname": null, "address": { "locality": "Paris" }, "locale": "fr" }),
+        )
+        .await;
+    assert_eq!((patched.status, patched.header("etag")), (200, "\"2\""));
+    let patched = patched.json();
+    assert!(patched.get("nickname").is_none());
+    assert_eq!(
+        patched["address"],
+        json!({ "locality": "Paris", "country": "UK" })
+    );
+    assert_eq!(
+        (&patched["locale"], &patched["version"]),
+        (&json!("fr"), &json!(2))
+    );
+    assert!(patched["updated_at"].as_str() > user["updated_at"].as_str());
+
+    let replaced = api
+        .call(
+            Method::PUT,
+            &path(&user),
+            json!({ "username": "ada", "name": "A. L." }),
+        )
+        .await
+        .json();
+    assert_eq!(
+        (
+            &replaced["name"],
+            replaced.get("email"),
+            replaced.get("address")
+        ),
+        (&json!("A. L."), None, None)
+    );
+
+    let gone = server
+        .call(Method::DELETE, &path(&user), &api.token, None)
+        .await;
+    assert_eq!((gone.status, gone.text.as_str()), (204, ""));
+    api.get(&path(&user)).await.problem(404, "not-found");
+    server
+        .call(Method::DELETE, &path(&user), &api.token, None)
+        .await
+        .problem(404, "not-found");
+    assert_eq!(api.get(USERS).await.json()["items"], json!([]));
+    // What was deleted is hidden and frees nothing.
+    api.create(json!({ "username": "ADA" }))
+        .await
+        .problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_is_told_at_once() {
+    // S-155
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let wrong = json!({
+        "email": "no address", "username": "a@b", "phone_number": "030", "birthdate": "yesterday", "locale": "?", "zoneinfo": "/", "website": "javascript:x",
+        "name": "a\nb", "status": "gone", "admin": "yes", "email_verified": 1, "given_name": 7, "address": { "planet": "Earth", "region": 1 },
+        "role": "root", "password_hash": "x", "is_admin": true, "id": "x", "version": 1, "created_at": "now"
+    });
+    let problem = api.create(wrong).await.problem(422, "invalid");
+    // What can't be read is told before what is read is judged.
+    let unreadable = [
+        "/address/planet",
+        "/address/region",
+        "/admin",
+        "/created_at",
+        "/email_verified",
+        "/given_name",
+        "/id",
+        "/is_admin",
+        "/password_hash",
+        "/role",
+        "/status",
+        "/version",
+    ];
+    assert_eq!(pointers(&problem), unreadable);
+    let wrong = json!({
+        "email": "no address", "username": "a@b", "phone_number": "030", "birthdate": "yesterday", "locale": "?", "zoneinfo": "/", "website": "javascript:x",
+        "name": "a\nb", "picture": "x", "gender": "", "address": { "country": "\u{0}" }
+    });
+    let problem = api.create(wrong).await.problem(422, "invalid");
+    let judged = [
+        "/address/country",
+        "/birthdate",
+        "/email",
+        "/gender",
+        "/locale",
+        "/name",
+        "/phone_number",
+        "/picture",
+        "/username",
+        "/website",
+        "/zoneinfo",
+    ];
+    assert_eq!(pointers(&problem), judged);
+    assert_eq!(
+        pointers(
+            &api.create(json!({ "name": "Nobody" }))
+                .await
+                .problem(422, "invalid")
+        ),
+        [""]
+    );
+    assert_eq!(
+        pointers(
+            &api.create(json!({ "username": "a", "email_verified": true }))
+                .await
+                .problem(422, "invalid")
+        ),
+        ["/email_verified"]
+    );
+    assert_eq!(
+        pointers(
+            &api.create(json!({ "username": "a", "phone_number_verified": true }))
+                .await
+                .problem(422, "invalid")
+        ),
+        ["/phone_number_verified"]
+    );
+    api.create(json!([])).await.problem(422, "invalid");
+}
+
+#[tokio::test]
+async fn bodies_are_json_read_strictly() {
+    // S-51, S-173
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let post = |content_type: &'static str, body: String| {
+        let request = server
+            .request(Method::POST, USERS)
+            .bearer_auth(&api.token)
+            .header("content-type", content_type)
+            .body(body);
+        Answer::of(request)
+    };
+    for bad in [
+        "",
+        "{",
+        r#"{"username":"a","username":"b"}"#,
+        "{} {}",
+        "\u{1}",
+    ] {
+        post("application/json", bad.to_owned())
+            .await
+            .problem(400, "malformed-request");
+    }
+    post(
+        "application/json",
+        format!("{{\"a\":{}{}}}", "[".repeat(33), "]".repeat(33)),
+    )
+    .await
+    .problem(400, "malformed-request");
+    post(
+        "application/json",
+        format!("{{\"a\":\"{}\"}}", "a".repeat(1024 * 1024)),
+    )
+    .await
+    .problem(413, "too-large");
+    post("text/plain", "{}".to_owned())
+        .await
+        .problem(415, "unsupported-media-type");
+    post("application/merge-patch+json", "{}".to_owned())
+        .await
+        .problem(415, "unsupported-media-type");
+}
+
+#[tokio::test]
+async fn the_servers_own_fields_may_be_repeated_and_not_changed() {
+    // S-155
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api.create(json!({ "username": "ada" })).await.json();
+    let same = api.call(Method::PUT, &path(&user), user.clone()).await;
+    assert_eq!(
+        (same.status, same.json()),
+        (200, user.clone()),
+        "what changes nothing writes nothing"
+    );
+    for (field, value) in [
+        ("id", json!("x")),
+        ("version", json!(9)),
+        ("created_at", json!("2026-01-01T00:00:00Z")),
+        ("updated_at", json!(null)),
+        ("password_change_required", json!(true)),
+    ] {
+        for method in [Method::PATCH, Method::PUT] {
+            let mut body = user.clone();
+            body[field] = value.clone();
+            let problem = api
+                .call(method, &path(&user), body)
+                .await
+                .problem(422, "invalid");
+            assert_eq!(pointers(&problem), [format!("/{field}")]);
+        }
+    }
+    assert_eq!(api.get(&path(&user)).await.json()["version"], 1);
+}
+
+#[tokio::test]
+async fn a_changed_address_is_unverified() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api.create(json!({ "email": "a@x.example", "email_verified": true, "phone_number": "+4930123456", "phone_number_verified": true })).await.json();
+    let change =
+        async |method: Method, body: Value| api.call(method, &path(&user), body).await.json();
+    let changed = change(Method::PATCH, json!({ "email": "b@x.example" })).await;
+    assert_eq!(
+        (
+            &changed["email_verified"],
+            &changed["phone_number_verified"]
+        ),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(
+        change(
+            Method::PATCH,
+            json!({ "email": "c@x.example", "email_verified": true })
+        )
+        .await["email_verified"],
+        true,
+        "said in the same breath"
+    );
+    let mut whole = change(Method::PATCH, json!({})).await;
+    whole["email"] = json!("d@x.example");
+    assert_eq!(
+        change(Method::PUT, whole).await["email_verified"],
+        false,
+        "a whole document repeats what it read"
+    );
+    assert_eq!(
+        change(Method::PATCH, json!({ "phone_number": "+4930123457" })).await["phone_number_verified"],
+        false
+    );
+}
+
+#[tokio::test]
+async fn identifiers_are_unique_without_regard_to_case() {
+    // S-158
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    api.create(json!({ "email": "Straße@Example.com", "username": "Jörg" }))
+        .await;
+    for (field, value) in [
+        ("email", "STRASSE@example.COM"),
+        ("username", "JO\u{308}RG"),
+        ("email", "stra\u{df}e@example.com"),
+    ] {
+        let problem = api
+            .create(json!({ field: value }))
+            .await
+            .problem(409, "conflict");
+        assert_eq!(pointers(&problem), [format!("/{field}")]);
+    }
+    let other = api.create(json!({ "username": "other" })).await.json();
+    api.call(Method::PATCH, &path(&other), json!({ "username": "jörg" }))
+        .await
+        .problem(409, "conflict");
+    let found = api
+        .get(&format!("{USERS}?email=strasse@EXAMPLE.com"))
+        .await
+        .json();
+    assert_eq!(
+        found["items"][0]["email"], "Straße@Example.com",
+        "what was typed is kept"
+    );
+}
+
+#[tokio::test]
+async fn of_racing_creations_one_wins() {
+    // S-158
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let mut statuses = all((0..16).map(|i| {
+        api.create(json!({ "email": if i % 2 == 0 { "ada@x.example" } else { "ADA@X.example" } }))
+    }))
+    .await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [vec![201], vec![409; 15]].concat());
+}
+
+#[tokio::test]
+async fn of_racing_writers_with_the_same_etag_one_wins() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api.create(json!({ "username": "ada" })).await.json();
+    let path = path(&user);
+    for round in 1..=3 {
+        let etag = format!("\"{round}\"");
+        let mut statuses = all((0..16).map(|i| {
+            let (api, path, etag) = (&api, &path, &etag);
+            async move {
+                api.call_with(
+                    Method::PATCH,
+                    path,
+                    ("if-match", etag),
+                    json!({ "name": format!("{round}-{i}") }),
+                )
+                .await
+            }
+        }))
+        .await;
+        statuses.sort_unstable();
+        assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
+    }
+    assert_eq!(api.get(&path).await.json()["version"], 4);
+}
+
+/// The statuses of all answers, asked for at once.
+async fn all(requests: impl Iterator<Item = impl Future<Output = Answer>>) -> Vec<u16> {
+    let mut pending: Vec<_> = requests.map(Box::pin).collect();
+    let mut statuses = Vec::new();
+    std::future::poll_fn(|cx| {
+        pending.retain_mut(|request| match request.as_mut().poll(cx) {
+            std::task::Poll::Ready(answer) => {
+                statuses.push(answer.status);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if pending.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    statuses
+}
+
+#[tokio::test]
+async fn a_stale_if_match_writes_nothing() {
+    // E27
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api.create(json!({ "username": "ada" })).await.json();
+    let path = path(&user);
+    api.call(Method::PATCH, &path, json!({ "name": "A" })).await;
+    for stale in ["\"1\"", "\"3\"", "W/\"2\"", "\"x\"", "2"] {
+        for (method, body) in [
+            (Method::PATCH, json!({ "name": "B" })),
+            (Method::PUT, json!({ "username": "b" })),
+            (Method::PATCH, json!({ "name": "A" })),
+            (Method::DELETE, Value::Null),
+        ] {
+            api.call_with(method, &path, ("if-match", stale), body)
+                .await
+                .problem(412, "precondition-failed");
+        }
+        let password = json!({ "password": "wordy rivers 77" });
+        api.call_with(
+            Method::PUT,
+            &format!("{path}/password"),
+            ("if-match", stale),
+            password,
+        )
+        .await
+        .problem(412, "precondition-failed");
+        api.call_with(
+            Method::POST,
+            &format!("{path}/require-password-change"),
+            ("if-match", stale),
+            Value::Null,
+        )
+        .await
+        .problem(412, "precondition-failed");
+    }
+    assert_eq!(api.get(&path).await.json()["version"], 2);
+    assert_eq!(
+        api.call_with(
+            Method::PATCH,
+            &path,
+            ("if-match", "*"),
+            json!({ "name": "C" })
+        )
+        .await
+        .status,
+        200
+    );
+    assert_eq!(
+        api.call_with(
+            Method::PATCH,
+            &path,
+            ("if-match", "\"9\", \"3\""),
+            json!({ "name": "D" })
+        )
+        .await
+        .status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn lists_page_by_cursor_and_miss_nobody() {
+    // S-153
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    for i in 0..23 {
+        let status = if i % 3 == 0 { "disabled" } else { "active" };
+        assert_eq!(
+            api.create(json!({ "username": format!("p{i}"), "status": status }))
+                .await
+                .status,
+            201
+        );
+        server.clock.advance(time::Duration::milliseconds(3));
+    }
+    for query in [
+        "",
+        "status=disabled&",
+        "updated_since=2020-01-01T00:00:00Z&",
+        "status=active&updated_since=2020-01-01T00:00:00%2B01:00&",
+    ] {
+        let whole = api.get(&format!("{USERS}?{query}limit=200")).await.json();
+        assert!(whole["next"].is_null());
+        let whole: Vec<&Value> = whole["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|u| &u["username"])
+            .collect();
+        assert!(whole.len() >= 8, "{query}");
+        let mut seen = Vec::new();
+        let mut next = format!("{USERS}?{query}limit=5");
+        loop {
+            let page = api.get(&next).await;
+            let body = page.json();
+            seen.extend(
+                body["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|u| u["username"].clone()),
+            );
+            let Some(cursor) = body["next"].as_str() else {
+                assert_eq!(page.header("link"), "");
+                break;
+            };
+            // RFC 8288: the link alone is enough to go on.
+            let link = page.header("link");
+            assert!(
+                link.starts_with(&format!("<{}{USERS}?", server.url))
+                    && link.ends_with(">; rel=\"next\"")
+                    && link.contains(cursor),
+                "{link}"
+            );
+            next = link[1..link.find('>').unwrap()]
+                .strip_prefix(&server.url)
+                .unwrap()
+                .to_owned();
+            // Whoever comes meanwhile comes at the end.
+            if seen.len() == 5 && query.is_empty() {
+                api.create(json!({ "username": "late" })).await;
+            }
+        }
+        let expected: Vec<Value> = whole
+            .iter()
+            .copied()
+            .cloned()
+            .chain(query.is_empty().then(|| json!("late")))
+            .collect();
+        assert_eq!(seen, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn cursors_are_ours_and_of_their_list_alone() {
+    // S-153
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    for i in 0..3 {
+        api.create(json!({ "username": format!("p{i}") })).await;
+    }
+    let cursor = api.get(&format!("{USERS}?limit=1")).await.json()["next"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        api.get(&format!("{USERS}?limit=2&after={cursor}"))
+            .await
+            .status,
+        200,
+        "the limit may change"
+    );
+    let mut tampered = cursor.clone().into_bytes();
+    tampered[5] = if tampered[5] == b'A' { b'B' } else { b'A' };
+    let tampered = String::from_utf8(tampered).unwrap();
+    for query in [
+        format!("after={tampered}"),
+        "after=".to_owned(),
+        "after=eyJpZCI6MX0".to_owned(),
+        format!("status=active&after={cursor}"),
+        format!("after={cursor}{cursor}"),
+    ] {
+        let problem = api
+            .get(&format!("{USERS}?{query}"))
+            .await
+            .problem(400, "invalid-query");
+        assert_eq!(problem["errors"][0]["parameter"], "after", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn queries_are_refused_by_name() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    for (query, name) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1e2", "limit"),
+        ("limit=%2B5", "limit"),
+        ("status=gone", "status"),
+        ("updated_since=yesterday", "updated_since"),
+        ("sort=name", "sort"),
+        ("Limit=1", "Limit"),
+    ] {
+        let problem = api
+            .get(&format!("{USERS}?{query}"))
+            .await
+            .problem(400, "invalid-query");
+        assert_eq!(problem["errors"][0]["parameter"], name, "{query}");
+    }
+    api.get(&format!("{USERS}?limit=1&limit=2"))
+        .await
+        .problem(400, "invalid-query");
+    api.get(&format!("{USERS}?email=%ff"))
+        .await
+        .problem(400, "invalid-query");
+    assert_eq!(
+        api.get(&format!("{USERS}?email=")).await.json()["items"],
+        json!([]),
+        "an empty filter finds nobody, not everybody"
+    );
+    for id in [
+        "x",
+        "00000000-0000-0000-0000-000000000000",
+        "%2e%2e",
+        "01A20D93-7F03-7EB9-B696-A13790D686C1",
+    ] {
+        api.get(&format!("{USERS}/{id}"))
+            .await
+            .problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn each_change_has_one_event_and_one_audit_row() {
+    // S-154
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api
+        .create(json!({ "username": "ada", "name": "Ada" }))
+        .await
+        .json();
+    let path = path(&user);
+    let change = api
+        .call_with(
+            Method::PATCH,
+            &path,
+            ("user-agent", "curl/8"),
+            json!({ "name": "A", "nickname": "C" }),
+        )
+        .await;
+    api.call(Method::PATCH, &path, json!({ "name": "A" })).await;
+    api.call(Method::PATCH, &path, json!({ "email": "not one" }))
+        .await;
+    api.call(
+        Method::PUT,
+        &format!("{path}/password"),
+        json!({ "password": "wordy rivers 77" }),
+    )
+    .await;
+    server
+        .call(
+            Method::POST,
+            &format!("{path}/require-password-change"),
+            &api.token,
+            None,
+        )
+        .await;
+    server.call(Method::DELETE, &path, &api.token, None).await;
+
+    let mut tables = server.tables().await;
+    let events = sqlx::query("select type, version, user_id::text from event order by position")
+        .fetch_all(&mut tables)
+        .await
+        .unwrap();
+    let events: Vec<(String, i64)> = events.iter().map(|row| (row.get(0), row.get(1))).collect();
+    let expected = [
+        ("user.created", 1),
+        ("user.updated", 2),
+        ("user.updated", 3),
+        ("user.updated", 4),
+        ("user.deleted", 5),
+    ];
+    assert_eq!(
+        events,
+        expected.map(|(kind, version)| (kind.to_owned(), version))
+    );
+
+    let rows = sqlx::query("select action, actor_kind, actor_id, before, after, ip, user_agent, request_id from audit where target_kind = 'user' order by id").fetch_all(&mut tables).await.unwrap();
+    let actions: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        actions,
+        [
+            "user.created",
+            "user.updated",
+            "password.set",
+            "password.change_required",
+            "user.deleted"
+        ]
+    );
+    let (kind, id): (String, String) = (rows[1].get(1), rows[1].get(2));
+    assert_eq!((kind.as_str(), id), ("client", server.admin().id));
+    assert_eq!(rows[1].get::<Value, _>(3), json!({ "name": "Ada" }));
+    assert_eq!(
+        rows[1].get::<Value, _>(4),
+        json!({ "name": "A", "nickname": "C" })
+    );
+    assert_eq!(
+        (rows[1].get::<String, _>(5), rows[1].get::<String, _>(6)),
+        ("127.0.0.1".to_owned(), "curl/8".to_owned())
+    );
+    assert_eq!(rows[1].get::<String, _>(7), change.header("x-request-id"));
+    let changed = sqlx::query("update audit set action = 'x'")
+        .execute(&mut tables)
+        .await;
+    assert!(changed.is_err(), "audit rows are never changed");
+}
+
+#[tokio::test]
+async fn only_full_rights_touch_admins() {
+    // S-149
+    let server = Server::start().await;
+    let all = Api::of(&server).await;
+    let some = Api::with(&server, "users:read users:write").await;
+    some.create(json!({ "username": "me", "admin": true }))
+        .await
+        .problem(403, "forbidden");
+    let admin = all
+        .create(json!({ "username": "root", "email": "root@x.example", "admin": true }))
+        .await
+        .json();
+    let user = all.create(json!({ "username": "ada" })).await.json();
+    some.call(Method::PATCH, &path(&user), json!({ "admin": true }))
+        .await
+        .problem(403, "forbidden");
+    for change in [
+        json!({ "admin": false }),
+        json!({ "email": "mine@x.example" }),
+        json!({ "username": "mine" }),
+        json!({ "status": "disabled" }),
+        json!({ "email_verified": true }),
+    ] {
+        some.call(Method::PATCH, &path(&admin), change)
+            .await
+            .problem(403, "forbidden");
+    }
+    some.call(Method::PUT, &path(&admin), json!({ "username": "root" }))
+        .await
+        .problem(403, "forbidden");
+    server
+        .call(Method::DELETE, &path(&admin), &some.token, None)
+        .await
+        .problem(403, "forbidden");
+    some.call(
+        Method::PUT,
+        &format!("{}/password", path(&admin)),
+        json!({ "password": "wordy rivers 77" }),
+    )
+    .await
+    .problem(403, "forbidden");
+    server
+        .call(
+            Method::POST,
+            &format!("{}/require-password-change", path(&admin)),
+            &some.token,
+            None,
+        )
+        .await
+        .problem(403, "forbidden");
+    assert_eq!(
+        some.call(Method::PATCH, &path(&admin), json!({ "nickname": "Boss" }))
+            .await
+            .status,
+        200,
+        "what opens no door may change"
+    );
+    assert_eq!(
+        all.call(Method::PATCH, &path(&admin), json!({ "admin": false }))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        some.call(
+            Method::PATCH,
+            &path(&admin),
+            json!({ "status": "disabled" })
+        )
+        .await
+        .status,
+        200,
+        "now they are nobody special"
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_write_only() {
+    // S-150, S-165
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = server
+        .user_with_password(json!({ "username": "ada" }), "canary rivers 4711")
+        .await;
+    for answer in [api.get(&path(&user)).await, api.get(USERS).await] {
+        assert!(
+            !answer.text.contains("argon2")
+                && !answer.text.contains("hash")
+                && !answer.text.contains("canary"),
+            "{}",
+            answer.text
+        );
+    }
+    let mut tables = server.tables().await;
+    let rows = sqlx::query("select to_jsonb(audit)::text from audit")
+        .fetch_all(&mut tables)
+        .await
+        .unwrap();
+    assert!(
+        rows.iter()
+            .all(|row| !row.get::<String, _>(0).contains("argon2")
+                && !row.get::<String, _>(0).contains("canary"))
+    );
+}
+
+#[tokio::test]
+async fn passwords_follow_the_policy() {
+    // S-98, S-99
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let user = api
+        .create(json!({ "username": "ada", "email": "ada.lovelace@example.com" }))
+        .await
+        .json();
+    let password = format!("{}/password", path(&user));
+    for (bad, told) in [
+        ("short", "at least 15"),
+        ("correct horse battery staple", "tried first"),
+        ("ada.lovelace@example.com", "too close"),
+        (&"x1".repeat(513), "at most 1,024"),
+    ] {
+        let problem = api
+            .call(Method::PUT, &password, json!({ "password": bad }))
+            .await
+            .problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], "/password");
+        assert!(
+            problem["errors"][0]["detail"]
+                .as_str()
+                .unwrap()
+                .contains(told),
+            "{problem}"
+        );
+    }
+    for bad in [
+        json!({}),
+        json!({ "password": 1 }),
+        json!({ "password": "wordy rivers 77", "x": 1 }),
+        json!({ "password": "wordy rivers 77", "change_required": "no" }),
+    ] {
+        api.call(Method::PUT, &password, bad)
+            .await
+            .problem(422, "invalid");
+    }
+    let set = api
+        .call(
+            Method::PUT,
+            &password,
+            json!({ "password": "wordy rivers 77", "change_required": true }),
+        )
+        .await;
+    assert_eq!((set.status, set.header("etag")), (204, "\"2\""));
+    assert_eq!(
+        api.get(&path(&user)).await.json()["password_change_required"],
+        true
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_503_and_jwks_are_still_served() {
+    let (server, proxy) = Server::through_proxy().await;
+    let token = server.admin_token().await;
+    proxy.cut();
+    let answer = server.call(Method::GET, USERS, &token, None).await;
+    answer.problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(server.get("/.well-known/jwks.json").await.status, 200);
+    assert_eq!(
+        server.get("/.well-known/openid-configuration").await.status,
+        200
+    );
+    proxy.mend();
+    crate::support::eventually(
+        std::time::Duration::from_secs(2),
+        "people again",
+        async || server.call(Method::GET, USERS, &token, None).await.status == 200,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn the_documentation_knows_every_problem() {
+    let docs = include_str!("../../docs/errors.md");
+    let anchors: Vec<&str> = docs
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    for kind in doorward::ProblemKind::ALL {
+        let (anchor, _, status) = kind.facts();
+        assert!(anchors.contains(&anchor), "{anchor} is not documented");
+        let section = docs.split(&format!("### {anchor}\n\n")).nth(1).unwrap();
+        assert!(
+            section.starts_with(&status.as_str().to_owned())
+                || section.starts_with("405")
+                || section.starts_with("`Allow`")
+                || section.contains(status.as_str()),
+            "{anchor}"
+        );
+    }
+    assert_eq!(anchors.len(), doorward::ProblemKind::ALL.len());
+    let served = Server::start().await.get("/docs/errors").await;
+    assert_eq!(
+        (served.status, served.header("content-type")),
+        (200, "text/markdown; charset=utf-8")
+    );
+    assert_eq!(served.text, docs);
+}

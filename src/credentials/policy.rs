@@ -98,10 +98,12 @@ fn is_about(bare: &str, known: &[&str]) -> bool {
         parts.insert(0, whole);
         parts
     });
-    let parts: Vec<String> = parts
+    let mut parts: Vec<String> = parts
         .chain(["doorward".to_owned(), "password".to_owned()])
         .filter(|part| part.chars().count() >= 4)
         .collect();
+    // The longest first: what is left of a part is no part any more.
+    parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
     for part in &parts {
         rest = rest.replace(part.as_str(), "");
     }

@@ -60,6 +60,8 @@ impl From<sqlx::Error> for Fault {
         let kind = match &cause {
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
+            // What a connection says that is cut off in the middle of a word.
+            | sqlx::Error::Protocol(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => FaultKind::Unavailable,

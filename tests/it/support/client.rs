@@ -116,6 +116,11 @@ impl TestClient<'_> {
         self.post(&[&form[..], further].concat()).await
     }
 
+    /// The same for somebody with a wrong password, as a future of its own.
+    pub(crate) async fn password_of(self, username: String) -> Answer {
+        self.password(&username, "wrong", &[]).await
+    }
+
     /// A client-credentials token.
     pub(crate) async fn token(&self, further: &[(&str, &str)]) -> String {
         let answer = self.client_credentials(further).await;

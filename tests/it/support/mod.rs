@@ -1,5 +1,6 @@
 //! What the tests share: a PostgreSQL of their own, servers on it, clients, and the command line.
 
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;
@@ -7,6 +8,7 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod wire;
 
+pub(crate) use browser::{Browser, csrf};
 pub(crate) use client::{Answer, TestClient};
 pub(crate) use server::{Server, eventually};
 pub(crate) use wire::Wire;

@@ -8,7 +8,6 @@ for (const field of document.querySelectorAll("input[type=password]")) {
     field.type = visible ? "text" : "password";
     button.textContent = visible ? "Hide" : "Show";
     button.setAttribute("aria-label", visible ? "Hide password" : "Show password");
-    button.setAttribute("aria-pressed", String(visible));
   };
   button.addEventListener("click", () => show(field.type === "password"));
   field.form.addEventListener("submit", () => show(false));

@@ -10,6 +10,7 @@
 
 mod access;
 mod bearer;
+mod browsers;
 mod cli;
 mod client_auth;
 mod discovery;

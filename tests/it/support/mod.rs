@@ -1,6 +1,7 @@
 //! What the tests share: a PostgreSQL of their own, servers on it, clients, and the command line.
 
 pub(crate) mod browser;
+pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;

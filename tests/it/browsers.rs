@@ -1,0 +1,166 @@
+//! The pages in real Chromium: light, dark, at 320 pixels, and without JavaScript.
+
+use serde_json::json;
+
+use crate::support::chromium::{Chromium, DARK, LIGHT, Look, NARROW, WITHOUT_JAVASCRIPT};
+use crate::support::{Browser, Server};
+
+const PASSWORD: &str = "wordy rivers 77";
+const NEW_PASSWORD: &str = "quiet harbours 12";
+
+#[tokio::test]
+async fn chromium_walks_login_account_and_logout() {
+    walk(LIGHT).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_in_the_dark() {
+    walk(DARK).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_at_320_pixels() {
+    walk(NARROW).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_without_javascript() {
+    walk(WITHOUT_JAVASCRIPT).await;
+}
+
+/// Everything that a person does here, with a look at each page.
+async fn walk(look: Look) {
+    let server = Server::start().await;
+    server
+        .user_with_password(
+            json!({ "email": "ada@example.com", "name": "Ada Lovelace" }),
+            PASSWORD,
+        )
+        .await;
+    let mut elsewhere = Browser::new(&server);
+    elsewhere.headers.push((
+        "user-agent",
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15".to_owned(),
+    ));
+    elsewhere.sign_in("ada@example.com", PASSWORD).await;
+    let page = Chromium::start(look).await;
+
+    // Who is not signed in is led to the login page, and a wrong password back to it.
+    page.goto(&format!("{}/account", server.url)).await;
+    assert_eq!(page.path().await, "/login");
+    inspect(&page, look, "sign-in").await;
+    assert_eq!(
+        page.count(".reveal").await,
+        usize::from(look.javascript),
+        "the one thing that JavaScript adds"
+    );
+    page.fill("#username", "ada@example.com").await;
+    page.fill("#password", "not her password").await;
+    page.press("button[type=submit]").await;
+    assert!(page.title().await.starts_with("Error"));
+    inspect(&page, look, "refused").await;
+    let kept = page.find("#username").await.prop("value").await.unwrap();
+    assert_eq!(kept.as_deref(), Some("ada@example.com"));
+    if look.javascript {
+        reveal(&page).await;
+    }
+
+    page.fill("#password", PASSWORD).await;
+    page.press("button[type=submit]").await;
+    assert_eq!(page.path().await, "/account");
+    inspect(&page, look, "account").await;
+    let text = page.text().await;
+    assert!(
+        text.contains("Ada Lovelace") && text.contains("ada@example.com"),
+        "{text}"
+    );
+
+    // Ends the other session.
+    assert_eq!(page.count("ul.sessions li").await, 2, "{text}");
+    page.press("ul.sessions button").await;
+    assert_eq!(page.count("ul.sessions li").await, 1);
+    inspect(&page, look, "session-ended").await;
+    assert_eq!(elsewhere.account().await, 303);
+
+    // Changes the password: once with a mistake, then for good.
+    page.press("a[href='/account/password']").await;
+    for (present, title) in [("not her password", "Error"), (PASSWORD, "Your account")] {
+        page.fill("#password", present).await;
+        page.fill("#new-password", NEW_PASSWORD).await;
+        page.press("button[type=submit]").await;
+        inspect(&page, look, &format!("password-{title}")).await;
+        assert!(page.title().await.starts_with(title));
+    }
+
+    // S-76: after signing out the back button shows nothing of the account.
+    page.press("a[href='/logout']").await;
+    inspect(&page, look, "sign-out").await;
+    page.press("main button[type=submit]").await;
+    assert_eq!(page.path().await, "/login");
+    page.back().await;
+    page.back().await;
+    assert!(!page.text().await.contains("Ada"), "{}", page.text().await);
+
+    page.goto(&format!("{}/no-such-page", server.url)).await;
+    inspect(&page, look, "not-found").await;
+    page.close().await;
+}
+
+/// The button beside a password field shows what was typed, and hides it again.
+async fn reveal(page: &Chromium) {
+    page.fill("#password", "abc").await;
+    for shown in ["text", "password"] {
+        page.find(".reveal").await.click().await.unwrap();
+        let kind = page.find("#password").await.prop("type").await.unwrap();
+        assert_eq!(kind.as_deref(), Some(shown));
+    }
+}
+
+/// What holds on every page: nothing wider than the window, each field labelled, text that can be read, the scheme that was asked for.
+async fn inspect(page: &Chromium, look: Look, name: &str) {
+    page.screenshot(name).await;
+    let found = page.execute(INSPECTION).await;
+    assert_eq!(found["overflow"], json!([]), "{name} {}", look.name);
+    assert_eq!(found["unlabelled"], json!([]), "{name} {}", look.name);
+    assert_eq!(found["faint"], json!([]), "{name} {}", look.name);
+    assert_eq!(found["small"], json!([]), "{name} {}", look.name);
+    assert_eq!(found["dark"], look.dark, "{name} {}", look.name);
+    assert_eq!(
+        (&found["h1"], &found["main"], &found["lang"]),
+        (&json!(1), &json!(1), &json!("en")),
+        "{name}"
+    );
+}
+
+/// WCAG 2.2: 1.4.3 contrast 4.5:1, 1.4.10 reflow at 320 px, 2.5.8 target size 24 px, 3.3.2 labels.
+const INSPECTION: &str = r#"
+const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+const light = ([r, g, b]) => {
+  const part = (v) => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+};
+const paper = (element) => {
+  for (; element; element = element.parentElement) {
+    const colour = rgb(getComputedStyle(element).backgroundColor);
+    if (colour.length === 3 || colour[3] === 1) return colour;
+  }
+  return [255, 255, 255];
+};
+const seen = [...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 0);
+const told = (e) => e.outerHTML.slice(0, 90);
+const says = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+const ratio = (e) => {
+  const [a, b] = [light(rgb(getComputedStyle(e).color)), light(paper(e))].sort((x, y) => y - x);
+  return (a + 0.05) / (b + 0.05);
+};
+return {
+  overflow: seen.filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5).map(told),
+  unlabelled: seen.filter((e) => e.matches("input") && !e.labels.length).map(told),
+  faint: seen.filter((e) => says(e) && ratio(e) < 4.5).map((e) => ratio(e).toFixed(2) + " " + told(e)),
+  small: seen.filter((e) => e.matches("button, input") && e.getBoundingClientRect().height < 24).map(told),
+  dark: light(paper(document.body)) < 0.2,
+  h1: document.querySelectorAll("h1").length,
+  main: document.querySelectorAll("main").length,
+  lang: document.documentElement.lang,
+};
+"#;

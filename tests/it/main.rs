@@ -16,6 +16,7 @@ mod client_auth;
 mod discovery;
 mod health;
 mod keys;
+mod kill;
 mod limits;
 mod login;
 mod replicas;

@@ -177,12 +177,13 @@ impl Place {
         self.owner.take(&self.socket)
     }
 
-    /// Waits until nobody of a postmaster that was killed works in the folder any more; only then is its pid file no longer true,
-    /// even where its pid is somebody else's by now.
+    /// Waits until nobody of a postmaster that was killed works in the folder any more; only then are its lock files no longer true.
+    /// PostgreSQL itself would believe them while their pid is somebody else's by now, or of a dead process that nobody has reaped.
     async fn clear_the_dead(&self) -> Result<(), EmbeddedError> {
         for _ in 0..TO_REAP {
             if processes::working_in(&self.data).is_empty() {
                 let _ = fs::remove_file(self.data.join("postmaster.pid"));
+                let _ = fs::remove_file(self.socket.join(".s.PGSQL.5432.lock"));
                 return Ok(());
             }
             sleep(BREATH).await;

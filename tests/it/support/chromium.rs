@@ -159,8 +159,17 @@ impl Chromium {
     }
 
     pub(crate) async fn close(self) {
-        self.client.close().await.unwrap();
-        let _ = std::fs::remove_dir_all(self.profile);
+        self.client.clone().close().await.unwrap();
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        // Of a test that failed, the browser outlives its driver; its profile names it.
+        let _ = std::process::Command::new("pkill")
+            .args(["-KILL", "-f", &self.profile.display().to_string()])
+            .status();
+        let _ = std::fs::remove_dir_all(&self.profile);
     }
 }
 

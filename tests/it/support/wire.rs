@@ -11,7 +11,12 @@ pub(crate) struct Wire(TcpStream);
 
 impl Wire {
     pub(crate) async fn open(server: &Server) -> Self {
-        let port = server.url.rsplit(':').next().unwrap();
+        Self::to(&server.url).await
+    }
+
+    /// To `http://localhost:PORT`.
+    pub(crate) async fn to(url: &str) -> Self {
+        let port = url.rsplit(':').next().unwrap();
         Self(
             TcpStream::connect(format!("127.0.0.1:{port}"))
                 .await

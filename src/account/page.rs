@@ -9,14 +9,13 @@ use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::device;
-use crate::audit::{self, Action, Change, Target};
 use crate::credentials::{self, Checked, Via};
 use crate::cx::Cx;
 use crate::http::{PageError, PageForm, Query, assets_version, page};
 use crate::kernel::Secret;
-use crate::login::page::{check_new, in_words, session_id, session_token};
-use crate::sessions::{self, SessionRow, SignedIn, Stage};
-use crate::users::{self, SignIn};
+use crate::login::page::{choose_password, in_words};
+use crate::sessions::{self, SessionRow, SignedIn, check_form, form_token};
+use crate::users::SignIn;
 
 #[derive(Template)]
 #[template(path = "account/overview.html")]
@@ -73,7 +72,7 @@ pub(crate) async fn get(
     };
     let template = OverviewPage {
         assets: assets_version(),
-        csrf: &session_token(&session, &cx)?,
+        csrf: &form_token(&session, &cx),
         name: person.name.as_deref(),
         email: person.email.as_deref(),
         username: person.username.as_deref(),
@@ -115,30 +114,12 @@ pub(crate) async fn post_end_session(
     }: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
-    if !cx.app.csrf.check(
-        "session",
-        &session_id(&session),
-        &form.take_text("csrf").unwrap_or_default(),
-    ) {
-        return Err(PageError::foreign_form());
-    }
+    check_form(&mut form, &session, &cx)?;
     let which = form
         .take_text("session")
         .and_then(|id| id.parse::<Uuid>().ok())
         .ok_or_else(PageError::not_found)?;
-    let mut tx = cx.begin().await?;
-    // Somebody else's session is none of theirs: it is not found.
-    if sessions::end_one(which, person.id, &mut tx).await? {
-        audit::record(
-            Action::SessionEnded,
-            Target::User(person.id),
-            Change::default(),
-            &mut tx,
-            &cx,
-        )
-        .await?;
-    }
-    tx.commit().await?;
+    sessions::end_one(which, person.id, &cx).await?;
     Ok(Redirect::to("/account?done=session").into_response())
 }
 
@@ -153,7 +134,7 @@ pub(crate) async fn get_password(
 ) -> Result<Response, PageError> {
     password_page(
         StatusCode::OK,
-        &session_token(&session, &cx)?,
+        &form_token(&session, &cx),
         &person,
         None,
         &cx,
@@ -170,14 +151,8 @@ pub(crate) async fn post_password(
     }: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
-    if !cx.app.csrf.check(
-        "session",
-        &session_id(&session),
-        &form.take_text("csrf").unwrap_or_default(),
-    ) {
-        return Err(PageError::foreign_form());
-    }
-    let token = session_token(&session, &cx)?;
+    check_form(&mut form, &session, &cx)?;
+    let token = form_token(&session, &cx);
     let mut take = |name: &str| {
         form.take(name)
             .unwrap_or_else(|| Secret::new(String::new()))
@@ -209,14 +184,10 @@ pub(crate) async fn post_password(
             return Ok(response);
         }
     }
-    if let Err(problem) = check_new(&new, &person, &cx).await? {
+    if let Err(problem) = choose_password(&person, &new, &cx).await? {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem);
     }
-    let hash = cx.app.hasher.hash(&new).await?;
-    let mut tx = cx.begin().await?;
-    users::change_password(person.id, &hash, &mut tx, &cx).await?;
-    tx.commit().await?;
-    sessions::begin(&session, person.id, person.admin, Stage::SignedIn, &cx).await?;
+    sessions::sign_in(&session, &person, &cx).await?;
     Ok(Redirect::to("/account?done=password").into_response())
 }
 

@@ -1,7 +1,8 @@
 //! Who did what to whom: append only, written in the change's own transaction.
 
 mod model;
+mod record;
 mod store;
 
-pub(crate) use model::{Action, Target};
-pub(crate) use store::{Change, record, record_start};
+pub(crate) use model::{Action, Change, Target};
+pub(crate) use record::{record, record_start};

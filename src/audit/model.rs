@@ -1,5 +1,7 @@
 //! What is recorded. Never a secret: `before` and `after` hold what the API shows of a thing.
 
+use serde_json::Value;
+
 use crate::kernel::{ClientId, UserId};
 
 /// What was done.
@@ -64,4 +66,11 @@ impl Target<'_> {
             Self::SigningKey(kid) => (*kid).to_owned(),
         }
     }
+}
+
+/// What the target was before and is after, or its changed fields, as the API shows them.
+#[derive(Default)]
+pub(crate) struct Change {
+    pub(crate) before: Option<Value>,
+    pub(crate) after: Option<Value>,
 }

@@ -1,61 +1,31 @@
 //! The audit table's one statement.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{Action, Target};
-use crate::cx::{Actor, Cx, Origin};
+use super::{Action, Change, Target};
 use crate::kernel::Fault;
 use crate::kernel::id::uuid_v7;
 
-/// What the target was before and is after, or its changed fields, as the API shows them.
-#[derive(Default)]
-pub(crate) struct Change {
-    pub(crate) before: Option<Value>,
-    pub(crate) after: Option<Value>,
+/// Who did it, and whence.
+pub(super) struct By {
+    pub(super) actor_kind: &'static str,
+    pub(super) actor_id: Option<String>,
+    /// The client that a person acted through.
+    pub(super) client_id: Option<String>,
+    pub(super) ip: Option<String>,
+    pub(super) user_agent: Option<String>,
+    pub(super) request_id: String,
 }
 
-/// Records what the actor of `cx` did.
-pub(crate) async fn record(
+pub(super) async fn insert(
     action: Action,
     target: Target<'_>,
     change: Change,
-    db: &mut PgConnection,
-    cx: &Cx,
-) -> Result<(), Fault> {
-    insert(action, target, change, (&cx.actor, &cx.origin), cx.now, db).await
-}
-
-/// Records what Doorward did by itself before there was a request.
-pub(crate) async fn record_start(
-    action: Action,
-    target: Target<'_>,
+    by: By,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<(), Fault> {
-    let by = (&Actor::System, &Origin::default());
-    insert(action, target, Change::default(), by, now, db).await
-}
-
-async fn insert(
-    action: Action,
-    target: Target<'_>,
-    change: Change,
-    (actor, origin): (&Actor, &Origin),
-    now: OffsetDateTime,
-    db: &mut PgConnection,
-) -> Result<(), Fault> {
-    let (actor_kind, actor_id, client_id) = match actor {
-        Actor::Nobody => ("nobody", None, None),
-        Actor::Client { id, .. } => ("client", Some(id.to_string()), None),
-        Actor::Person { id, client_id, .. } => {
-            ("user", Some(id.to_string()), Some(client_id.to_string()))
-        }
-        Actor::Session { user_id } => ("user", Some(user_id.to_string()), None),
-        Actor::Operator => ("operator", None, None),
-        Actor::System => ("system", None, None),
-    };
     sqlx::query!(
         "
         insert into audit (id, occurred_at, action, actor_kind, actor_id, client_id, target_kind, target_id, before, after, ip, user_agent, request_id)
@@ -63,16 +33,16 @@ async fn insert(
         uuid_v7(now),
         now,
         action.as_str(),
-        actor_kind,
-        actor_id,
-        client_id,
+        by.actor_kind,
+        by.actor_id,
+        by.client_id,
         target.kind(),
         target.id(),
         change.before,
         change.after,
-        origin.ip.map(|ip| ip.to_string()),
-        origin.user_agent,
-        origin.request_id,
+        by.ip,
+        by.user_agent,
+        by.request_id,
     )
     .execute(db)
     .await?;

@@ -3,10 +3,10 @@
 
 use crate::cx::Cx;
 use crate::kernel::{ClientId, Fault, Secret};
-use crate::login::throttle::{self, Attempt};
 use crate::users::{self, SignIn, Status};
 
 use super::Verdict;
+use super::throttle::{self, Attempt};
 
 /// The door that somebody stands at; failures are counted by account and by this.
 #[derive(Clone, Copy)]

@@ -52,7 +52,7 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
 }
 
 /// Brings the schema up to this binary's, under PostgreSQL's advisory lock, so that any number of replicas may start at once.
-/// Migrations of a newer binary are left alone (see [`too_new`](crate::ops)).
+/// Migrations of a newer binary are left alone (readiness says so where they are too new for this one).
 pub(crate) async fn migrate(options: &PgConnectOptions) -> Result<(), Fault> {
     let mut connection = PgConnection::connect_with(options).await?;
     let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());

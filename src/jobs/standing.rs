@@ -6,9 +6,9 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::sleep;
 
 use crate::app::App;
+use crate::credentials::throttle;
 use crate::db::{self, Topic};
 use crate::kernel::Fault;
-use crate::login::throttle;
 use crate::sessions;
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.

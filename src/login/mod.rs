@@ -1,4 +1,3 @@
-//! Signing in and out: the throttle, and the pages.
+//! Signing in and out.
 
 pub(crate) mod page;
-pub(crate) mod throttle;

@@ -5,14 +5,13 @@ use axum::http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
-use crate::audit::{self, Action, Change, Target};
 use crate::config::Issuer;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::{Actor, Cx};
 use crate::http::{PageError, PageForm, assets_version, page};
 use crate::kernel::{Secret, random};
-use crate::sessions::{self, SignedIn, Stage, Visitor};
-use crate::users::{self, SignIn};
+use crate::sessions::{self, SignedIn, Stage, Visitor, check_form, form_token};
+use crate::users::{self, ChoiceError, SignIn};
 
 /// Whatever is wrong, this is all that is said (checklist 93).
 const REFUSED: &str = "That address or password is not right.";
@@ -53,7 +52,7 @@ pub(crate) async fn get(
         Some((_, data)) if data.stage == Stage::SignedIn => {
             Ok(Redirect::to("/account").into_response())
         }
-        Some((person, _)) => new_password_page(&session_token(&session, &cx)?, &person, None, &cx),
+        Some((person, _)) => new_password_page(&form_token(&session, &cx), &person, None, &cx),
         None => {
             // A planted cookie does no harm: it binds this attempt to whoever has it, and signs in nobody.
             let attempt = attempt_cookie(&headers, &cx.app.config.issuer);
@@ -104,12 +103,11 @@ pub(crate) async fn post(
     };
     match credentials::check(&username, &password, Via::Page, &cx).await? {
         Checked::Welcome(person) => {
-            sessions::begin(&session, person.id, person.admin, Stage::SignedIn, &cx).await?;
-            record(Action::SignedIn, &person, &cx).await?;
+            sessions::sign_in(&session, &person, &cx).await?;
             Ok(Redirect::to("/account").into_response())
         }
         Checked::MustChangePassword(person) => {
-            sessions::begin(&session, person.id, person.admin, Stage::NewPassword, &cx).await?;
+            sessions::demand_new_password(&session, &person, &cx).await?;
             Ok(Redirect::to("/login").into_response())
         }
         Checked::Refused => sign_in_page(
@@ -148,27 +146,16 @@ pub(crate) async fn post_new_password(
     let Some((person, _)) = known.filter(|(_, data)| data.stage == Stage::NewPassword) else {
         return Ok(Redirect::to("/login").into_response());
     };
-    let token = session_token(&session, &cx)?;
-    if !cx.app.csrf.check(
-        "session",
-        &session_id(&session),
-        &form.take_text("csrf").unwrap_or_default(),
-    ) {
-        return Err(PageError::foreign_form());
-    }
+    let token = form_token(&session, &cx);
+    check_form(&mut form, &session, &cx)?;
     let password = form
         .take("new_password")
         .unwrap_or_else(|| Secret::new(String::new()));
-    if let Err(problem) = check_new(&password, &person, &cx).await? {
+    let cx = cx.acting(Actor::Session { user_id: person.id });
+    if let Err(problem) = choose_password(&person, &password, &cx).await? {
         return new_password_page(&token, &person, Some(problem), &cx);
     }
-    let hash = cx.app.hasher.hash(&password).await?;
-    let cx = cx.acting(Actor::Session { user_id: person.id });
-    let mut tx = cx.begin().await?;
-    users::change_password(person.id, &hash, &mut tx, &cx).await?;
-    tx.commit().await?;
-    sessions::begin(&session, person.id, person.admin, Stage::SignedIn, &cx).await?;
-    record(Action::SignedIn, &person, &cx).await?;
+    sessions::sign_in(&session, &person, &cx).await?;
     Ok(Redirect::to("/account").into_response())
 }
 
@@ -191,7 +178,7 @@ pub(crate) async fn get_logout(
         StatusCode::OK,
         &SignOutPage {
             assets: assets_version(),
-            csrf: &session_token(&session, &cx)?,
+            csrf: &form_token(&session, &cx),
             who,
         },
     )
@@ -207,60 +194,30 @@ pub(crate) async fn post_logout(
     }: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
-    if !cx.app.csrf.check(
-        "session",
-        &session_id(&session),
-        &form.take_text("csrf").unwrap_or_default(),
-    ) {
-        return Err(PageError::foreign_form());
-    }
-    sessions::end(&session).await?;
-    record(Action::SignedOut, &person, &cx).await?;
+    check_form(&mut form, &session, &cx)?;
+    sessions::sign_out(&session, &person, &cx).await?;
     // Chromium keeps pages of `no-store` for its back button; this makes it drop them (checklist 76, ASVS 14.3.1).
     let forget = [(HeaderName::from_static("clear-site-data"), "\"cache\"")];
     Ok((forget, Redirect::to("/login")).into_response())
 }
 
-/// Checks a person's new password: the policy, and that it is not the one they have.
-pub(crate) async fn check_new(
-    password: &Secret<String>,
+/// Gives a person the password that they chose, or tells them why not.
+pub(crate) async fn choose_password(
     person: &SignIn,
+    password: &Secret<String>,
     cx: &Cx,
 ) -> Result<Result<(), String>, PageError> {
-    let known: Vec<&str> = [&person.email, &person.username, &person.name]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    if let Err(problem) =
-        credentials::policy::check(password.expose(), &known, &cx.app.config.passwords)
-    {
-        return Ok(Err(problem.to_string()));
+    match users::choose_password(person, password, cx).await {
+        Ok(()) => Ok(Ok(())),
+        Err(ChoiceError::Policy(problem)) => Ok(Err(problem.to_string())),
+        Err(ChoiceError::Same) => Ok(Err(
+            "That is the password you have. Choose another.".to_owned()
+        )),
+        Err(ChoiceError::Overtaken) => Ok(Err(
+            "Your account has changed meanwhile. Sign in again.".to_owned(),
+        )),
+        Err(ChoiceError::Fault(fault)) => Err(fault.into()),
     }
-    let same = cx
-        .app
-        .hasher
-        .verify(password, person.password_hash.as_ref())
-        .await?
-        != credentials::Verdict::Wrong;
-    Ok(if same {
-        Err("That is the password you have. Choose another.".to_owned())
-    } else {
-        Ok(())
-    })
-}
-
-/// The token of the forms on a signed-in page.
-pub(crate) fn session_token(
-    session: &tower_sessions::Session,
-    cx: &Cx,
-) -> Result<String, PageError> {
-    Ok(cx.app.csrf.token("session", &session_id(session)))
-}
-
-/// The session's id, which only its browser and we know.
-pub(crate) fn session_id(session: &tower_sessions::Session) -> String {
-    session.id().map(|id| id.to_string()).unwrap_or_default()
 }
 
 fn sign_in_page(
@@ -308,22 +265,6 @@ fn new_password_page(
             problem,
         },
     )
-}
-
-async fn record(action: Action, person: &SignIn, cx: &Cx) -> Result<(), PageError> {
-    let cx = match cx.actor {
-        Actor::Nobody => cx.acting(Actor::Session { user_id: person.id }),
-        _ => cx.clone(),
-    };
-    let mut connection = cx.connection().await?;
-    Ok(audit::record(
-        action,
-        Target::User(person.id),
-        Change::default(),
-        &mut connection,
-        &cx,
-    )
-    .await?)
 }
 
 /// The cookie that binds a login attempt to the browser that began it (checklist 74, 82). It is not a session: nothing is stored.

@@ -10,10 +10,13 @@ use tower_sessions::session::Error;
 use super::{SessionData, Stage};
 use crate::app::App;
 use crate::cx::{Actor, Cx};
-use crate::http::PageError;
+use crate::http::{Form, PageError};
+use crate::kernel::Fault;
 use crate::kernel::id::uuid_v7;
-use crate::kernel::{Fault, UserId};
 use crate::users::{self, SignIn, Standing, Status};
+
+/// Keeps the tokens of sessions and those of login attempts apart.
+const CSRF_KIND: &str = "session";
 
 /// Somebody at a page: perhaps a person whom we know.
 pub(crate) struct Visitor {
@@ -95,19 +98,38 @@ impl FromRequestParts<App> for SignedIn {
     }
 }
 
+/// The CSRF token of the forms on a page shown to the holder of this session.
+pub(crate) fn form_token(session: &Session, cx: &Cx) -> String {
+    cx.app.csrf.token(CSRF_KIND, &session_id(session))
+}
+
+/// Takes the form's CSRF token; whoever sends another than this session's is sent back (checklist 82).
+pub(crate) fn check_form(form: &mut Form, session: &Session, cx: &Cx) -> Result<(), PageError> {
+    let sent = form.take_text("csrf").unwrap_or_default();
+    if cx.app.csrf.check(CSRF_KIND, &session_id(session), &sent) {
+        Ok(())
+    } else {
+        Err(PageError::foreign_form())
+    }
+}
+
+/// The session's id, which only its browser and we know.
+fn session_id(session: &Session) -> String {
+    session.id().map(|id| id.to_string()).unwrap_or_default()
+}
+
 /// Begins a session for this person, under a new id: whatever id the browser came with is dead (checklist 73, 74).
-pub(crate) async fn begin(
+pub(super) async fn begin(
     session: &Session,
-    id: UserId,
-    admin: bool,
+    person: &SignIn,
     stage: Stage,
     cx: &Cx,
 ) -> Result<(), Fault> {
     let data = SessionData {
-        user_id: id,
+        user_id: person.id,
         public_id: uuid_v7(cx.now),
         stage,
-        admin,
+        admin: person.admin,
         began_at: cx.now,
         ip: cx.origin.ip.map(|ip| ip.to_string()),
         user_agent: cx.origin.user_agent.clone(),
@@ -123,7 +145,7 @@ pub(crate) async fn begin(
 }
 
 /// Ends the session on the server; the cookie goes with the answer.
-pub(crate) async fn end(session: &Session) -> Result<(), Fault> {
+pub(super) async fn end(session: &Session) -> Result<(), Fault> {
     session.flush().await.map_err(fault)
 }
 

@@ -191,7 +191,7 @@ pub(crate) async fn list(
 }
 
 /// Ends one session of this person; `false` where they have no such session.
-pub(crate) async fn end_one(
+pub(super) async fn end_one(
     public_id: Uuid,
     user: UserId,
     db: &mut PgConnection,

@@ -1,19 +1,18 @@
 //! What may be done to people. Each change is one transaction with its event and its audit row.
 
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
 
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, Status, User};
 use super::{patch, store, validate};
 use crate::audit::{self, Action, Change, Target};
-use crate::credentials::{self, PolicyError};
+use crate::credentials::{self, PolicyError, throttle};
 use crate::cx::Cx;
 use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
 use crate::kernel::{Fault, Secret, UserId};
-use crate::{login, sessions};
+use crate::sessions;
 
 /// Why an operation on a person is refused.
 #[derive(Debug)]
@@ -241,7 +240,7 @@ pub(crate) async fn set_password(
     .await?
     .ok_or(UserError::Stale)?;
     sessions::end_all(id, &mut tx).await?;
-    login::throttle::clear(id, &mut tx).await?;
+    throttle::clear(id, &mut tx).await?;
     events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordSet,
@@ -290,28 +289,6 @@ pub(crate) async fn require_password_change(
         updated_at: cx.now,
         ..before
     })
-}
-
-/// A person's own new password: their other sessions and tokens end. The caller has checked the old one and the policy, and hashed.
-pub(crate) async fn change_password(
-    id: UserId,
-    hash: &Secret<String>,
-    db: &mut PgConnection,
-    cx: &Cx,
-) -> Result<(), Fault> {
-    let version = store::update_password(id, hash, false, None, cx.now, db).await?;
-    let version =
-        version.ok_or_else(|| Fault::internal("changing a password", "the person has gone"))?;
-    sessions::end_all(id, db).await?;
-    events::append(EventKind::Updated, id, version, cx.now, db).await?;
-    audit::record(
-        Action::PasswordChanged,
-        Target::User(id),
-        Change::default(),
-        db,
-        cx,
-    )
-    .await
 }
 
 fn read(document: Map<String, Value>) -> Result<Fields, Vec<Wrong>> {

@@ -316,6 +316,33 @@ pub(crate) async fn update_password(
     Ok(version)
 }
 
+/// Sets the password that a person chose, and gives the new version; nothing where anything has ended their sessions since `person`
+/// was read: an admin's new password is not undone by somebody who knew the old one.
+pub(super) async fn replace_own_password(
+    person: &SignIn,
+    hash: &Secret<String>,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, Fault> {
+    let version = sqlx::query_scalar!(
+        r#"
+        update "user"
+           set password_hash = $3, password_change_required = false, tokens_valid_from = $4, version = version + 1, updated_at = $4
+         where id = $1
+           and deleted_at is null
+           and status = 'active'
+           and tokens_valid_from = $2
+        returning version"#,
+        person.id.0,
+        person.tokens_valid_from,
+        hash.expose(),
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(version)
+}
+
 /// Demands a new password at the next sign-in, and gives the new version.
 pub(super) async fn require_password_change(
     id: UserId,

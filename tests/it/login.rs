@@ -621,6 +621,47 @@ async fn changing_the_password_needs_the_present_one_and_ends_the_rest() {
 }
 
 #[tokio::test]
+async fn of_two_new_passwords_at_once_one_is_taken() {
+    // Neither is lost in silence: whoever comes second is told, and what the first one chose stands.
+    let server = server_with_ada().await;
+    let mut browsers = [Browser::new(&server), Browser::new(&server)];
+    let mut tokens = Vec::new();
+    for browser in &mut browsers {
+        browser.sign_in("ada", PASSWORD).await;
+        tokens.push(csrf(&browser.get("/account/password").await));
+    }
+    let [first, second] = &mut browsers;
+    let change = async |browser: &mut Browser<'_>, token: &str, new: &str| {
+        let form = [
+            ("csrf", token),
+            ("password", PASSWORD),
+            ("new_password", new),
+        ];
+        browser.post("/account/password", &form).await
+    };
+    let news = ["other rivers 78", "third rivers 80"];
+    let (one, two) = tokio::join!(
+        change(first, &tokens[0], news[0]),
+        change(second, &tokens[1], news[1])
+    );
+    let taken: Vec<bool> = [&one, &two]
+        .iter()
+        .map(|a| a.header("location") == "/account?done=password")
+        .collect();
+    assert_eq!(
+        taken.iter().filter(|t| **t).count(),
+        1,
+        "{} {}",
+        one.status,
+        two.status
+    );
+    for (new, taken) in news.iter().zip(&taken) {
+        let answer = Browser::new(&server).try_sign_in("ada", new).await;
+        assert_eq!(answer.status, if *taken { 303 } else { 422 });
+    }
+}
+
+#[tokio::test]
 async fn a_demanded_new_password_comes_before_everything_else() {
     // S-18: no step is skipped, by whatever road.
     let server = server_with_ada().await;

@@ -11,6 +11,7 @@
 mod access;
 mod bearer;
 mod browsers;
+mod canary;
 mod cli;
 mod client_auth;
 mod discovery;
@@ -21,6 +22,7 @@ mod limits;
 mod login;
 mod replicas;
 mod settings;
+mod structure;
 mod support;
 mod throttle;
 mod tokens;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Server;
 
 /// An answer, read to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,

@@ -79,6 +79,15 @@ impl Server {
         let running = Running::start(config, databases, clock.clone(), listener)
             .await
             .expect("the server starts");
+        Self {
+            running: Some(running),
+            clock,
+            ..Self::outside(&url, database)
+        }
+    }
+
+    /// A server that runs as a process of its own; its clock is the system's.
+    pub(crate) fn outside(url: &str, database: Arc<Database>) -> Self {
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .timeout(Duration::from_secs(30))
@@ -86,11 +95,11 @@ impl Server {
             .build()
             .expect("a client");
         Self {
-            url,
-            clock,
+            url: url.to_owned(),
+            clock: Arc::default(),
             database,
             http,
-            running: Some(running),
+            running: None,
         }
     }
 

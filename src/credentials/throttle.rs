@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 use time::{Duration, OffsetDateTime};
 
-use crate::credentials::Via;
+use super::Via;
 use crate::cx::Cx;
 use crate::kernel::{Fault, UserId};
 use crate::users;

@@ -1,0 +1,48 @@
+//! Signing in, signing out, and ending a session from another one.
+
+use tower_sessions::Session;
+use uuid::Uuid;
+
+use super::{Stage, guard, store};
+use crate::audit::{self, Action, Change, Target};
+use crate::cx::{Actor, Cx};
+use crate::kernel::{Fault, UserId};
+use crate::users::SignIn;
+
+/// Signs `person` in at this browser, under a new session id.
+pub(crate) async fn sign_in(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
+    guard::begin(session, person, Stage::SignedIn, cx).await?;
+    let cx = cx.acting(Actor::Session { user_id: person.id });
+    record(Action::SignedIn, person.id, &cx).await
+}
+
+/// Lets `person`, whose password was right, no further than to the step that demands a new one.
+pub(crate) async fn demand_new_password(
+    session: &Session,
+    person: &SignIn,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    guard::begin(session, person, Stage::NewPassword, cx).await
+}
+
+/// Signs `person` out at this browser: the server's record goes, and the cookie with the answer.
+pub(crate) async fn sign_out(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
+    guard::end(session).await?;
+    record(Action::SignedOut, person.id, cx).await
+}
+
+/// Ends one session of `user`, by its public id. Somebody else's session is none of theirs: nothing happens.
+pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
+    let mut tx = cx.begin().await?;
+    if store::end_one(public_id, user, &mut tx).await? {
+        let target = Target::User(user);
+        audit::record(Action::SessionEnded, target, Change::default(), &mut tx, cx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn record(action: Action, user: UserId, cx: &Cx) -> Result<(), Fault> {
+    let mut connection = cx.connection().await?;
+    let target = Target::User(user);
+    audit::record(action, target, Change::default(), &mut connection, cx).await
+}

@@ -43,13 +43,17 @@ impl Clients {
             .await?
             .map(Arc::new);
         if trusted {
-            self.by_id.insert(id.as_str().to_owned(), found.clone());
+            self.remember(id.as_str(), found.clone());
             // Something was forgotten while we read: what we read may be from before.
             if self.forgotten.load(Ordering::SeqCst) != before {
                 self.by_id.invalidate(id.as_str());
             }
         }
         Ok(found)
+    }
+
+    fn remember(&self, id: &str, found: Option<Arc<Client>>) {
+        self.by_id.insert(id.to_owned(), found);
     }
 
     /// Whether any client has the password grant: as the database says, or as it last said where it does not answer.
@@ -78,5 +82,25 @@ impl Clients {
     pub(crate) fn forget_all(&self) {
         self.forgotten.fetch_add(1, Ordering::SeqCst);
         self.by_id.invalidate_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_grow_it() {
+        // S-175
+        let clients = Clients::new();
+        for made_up in 0..3 * MOST {
+            clients.remember(&format!("c_{made_up}"), None);
+        }
+        clients.by_id.run_pending_tasks();
+        assert!(
+            (1..=MOST).contains(&clients.by_id.entry_count()),
+            "{}",
+            clients.by_id.entry_count()
+        );
     }
 }

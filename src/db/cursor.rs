@@ -65,3 +65,48 @@ fn tag(key: &Secret<[u8; 32]>, list: &str, position: &[u8]) -> [u8; TAG] {
     out.copy_from_slice(&mac(key, &[list.as_bytes(), position])[..TAG]);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn cursors() -> Cursors {
+        Cursors(vec![Secret::new([7; 32]), Secret::new([8; 32])])
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(position in any::<(String, i64)>(), list in ".{0,40}") {
+            let cursor = cursors().encode(&list, &position);
+            prop_assume!(cursor.len() <= MAX_CHARS);
+            prop_assert!(cursor.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+            prop_assert_eq!(cursors().decode(&list, &cursor), Ok(position.clone()));
+            // Made before the newest key came.
+            let older = Cursors(vec![Secret::new([8; 32])]);
+            prop_assert_eq!(cursors().decode(&list, &older.encode(&list, &position)), Ok(position));
+        }
+
+        #[test]
+        fn what_we_did_not_make_is_refused(
+            position in any::<(String, i64)>(), list in ".{0,40}", other in ".{0,40}", at in any::<prop::sample::Index>(), bit in 0..8_u8,
+        ) {
+            // S-153
+            let cursor = cursors().encode(&list, &position);
+            let mut bytes = URL_SAFE_NO_PAD.decode(&cursor).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let changed = URL_SAFE_NO_PAD.encode(bytes);
+            prop_assert_eq!(cursors().decode::<(String, i64)>(&list, &changed), Err(BadCursor));
+            prop_assert_eq!(cursors().decode::<(String, i64)>(&list, &cursor[1..]), Err(BadCursor));
+            prop_assume!(other != list);
+            prop_assert_eq!(cursors().decode::<(String, i64)>(&other, &cursor), Err(BadCursor));
+        }
+
+        #[test]
+        fn no_text_is_a_cursor(text in ".{0,200}") {
+            prop_assert_eq!(cursors().decode::<(String, i64)>("list", &text), Err(BadCursor));
+        }
+    }
+}

@@ -100,6 +100,55 @@ async fn trickling_does_not_buy_time() {
 }
 
 #[tokio::test]
+async fn a_body_that_trickles_in_is_cut_off() {
+    // S-177: each door in its own words.
+    let server = Server::with(impatient).await;
+    let token = server.admin_token().await;
+    for (path, media_type, shape) in [
+        (
+            "/oauth2/token",
+            "application/x-www-form-urlencoded",
+            "\"error\":\"invalid_request\"",
+        ),
+        ("/api/v1/users", "application/json", "/docs/errors#"),
+        ("/login", "application/x-www-form-urlencoded", "<html"),
+    ] {
+        let mut slow = Wire::open(&server).await;
+        slow.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\nauthorization: Bearer {token}\r\ncontent-length: 100\r\n\r\na"
+        ))
+        .await;
+        let answer = slow.read_to_close(BOUND).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{path}: {answer}");
+        assert!(answer.contains(shape), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_answered() {
+    // S-173: also while the client is still sending, and without a length said beforehand.
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let chunk = format!("4000\r\n{}\r\n", "a".repeat(0x4000));
+    for (path, media_type, chunks) in [
+        ("/oauth2/token", "application/x-www-form-urlencoded", 5),
+        ("/login", "application/x-www-form-urlencoded", 5),
+        ("/api/v1/users", "application/json", 66),
+    ] {
+        let mut wire = Wire::open(&server).await;
+        wire.send(format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: {media_type}\r\nauthorization: Bearer {token}\r\ntransfer-encoding: chunked\r\n\r\n"
+        ))
+        .await;
+        for _ in 0..chunks {
+            wire.send(&chunk).await;
+        }
+        let head = wire.read_head().await;
+        assert!(head.starts_with("HTTP/1.1 413 "), "{path}: {head}");
+    }
+}
+
+#[tokio::test]
 async fn an_address_holds_so_many_connections() {
     // S-177
     let server = Server::with(|config| config.http.max_connections_per_address = 3).await;

@@ -264,7 +264,7 @@ async fn the_password_change_counts_too() {
 
 #[tokio::test]
 async fn a_full_hash_queue_is_said_at_once_and_held_against_nobody() {
-    // S-176
+    // S-176. S-94: the people here are unknown, so what fills the queue are the dummy hashes that run for them.
     let server = Server::with(|config| {
         config.passwords.threads = 1;
         config.passwords.queue = 1;

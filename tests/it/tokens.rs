@@ -361,7 +361,7 @@ async fn scopes_and_audiences_go_together() {
         .await
         .refused(400, "invalid_target");
 
-    // Several audiences: one must be named, and only one.
+    // S-E4. Several audiences: one must be named, and only one.
     let several = server
         .client()
         .grant("client_credentials")

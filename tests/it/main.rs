@@ -15,6 +15,7 @@ mod canary;
 mod cli;
 mod client_auth;
 mod discovery;
+mod examples;
 mod health;
 mod keys;
 mod kill;

@@ -1,0 +1,104 @@
+//! The two examples, run as the README says: one service calls, the other checks.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::support::{Server, TestClient, eventually};
+
+const AUDIENCE: &str = "https://billing.example";
+
+/// Cargo puts the examples beside the program.
+fn example(name: &str) -> Command {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_doorward"));
+    let path = program.parent().unwrap().join("examples").join(name);
+    assert!(
+        path.exists(),
+        "{} is missing: `cargo test` with a filter does not build it, `cargo build --examples` does",
+        path.display()
+    );
+    let mut command = Command::new(path);
+    command.env_clear().kill_on_drop(true);
+    command
+}
+
+async fn checking_service(server: &Server) -> (Child, String) {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let child = example("checking_service")
+        .arg(address.to_string())
+        .env("ISSUER", &server.url)
+        .env("AUDIENCE", AUDIENCE)
+        .spawn()
+        .unwrap();
+    eventually(Duration::from_secs(10), "it listens", async || {
+        tokio::net::TcpStream::connect(address).await.is_ok()
+    })
+    .await;
+    (child, format!("http://{address}/invoices"))
+}
+
+/// What the calling service prints after it called `url` twice as `client`.
+async fn call(client: &TestClient<'_>, url: &str) -> String {
+    let output = example("calling_service")
+        .args([url, url])
+        .env("ISSUER", &client.server.url)
+        .env("CLIENT_ID", &client.id)
+        .env("CLIENT_SECRET", client.secret.as_ref().unwrap())
+        .stderr(Stdio::inherit())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn one_service_calls_and_the_other_checks() {
+    let server = Server::start().await;
+    let (_service, url) = checking_service(&server).await;
+    let register = async |scope: &str, audience: &str| {
+        server
+            .client()
+            .grant("client_credentials")
+            .scope(scope)
+            .audience(audience)
+            .register()
+            .await
+    };
+    let shop = register("invoices:read", AUDIENCE).await;
+    let welcome = format!("200 OK the invoices, for \"{}\"\n", shop.id);
+    assert_eq!(call(&shop, &url).await, welcome.repeat(2));
+
+    for (scope, audience, told) in [
+        (
+            "invoices:write",
+            AUDIENCE,
+            "403 Forbidden insufficient_scope\n",
+        ),
+        (
+            "invoices:read",
+            "https://stock.example",
+            "401 Unauthorized invalid_token\n",
+        ),
+    ] {
+        let other = register(scope, audience).await;
+        assert_eq!(
+            call(&other, &url).await,
+            told.repeat(2),
+            "{scope} {audience}"
+        );
+    }
+    for token in ["", "x", "eyJhbGciOiJub25lIn0.e30."] {
+        let answer = reqwest::Client::new()
+            .get(&url)
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 401, "{token}");
+    }
+}

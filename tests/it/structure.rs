@@ -265,3 +265,29 @@ fn sql_lives_in_stores() {
         );
     }
 }
+
+/// Every relative link in the documents leads to a file.
+#[test]
+fn links_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![root.join("README.md"), root.join("keys/README.md")];
+    for folder in ["docs", "docs/adr"] {
+        let entries = fs::read_dir(root.join(folder)).unwrap();
+        documents.extend(entries.map(|e| e.unwrap().path()));
+    }
+    documents.retain(|path| path.extension().is_some_and(|e| e == "md"));
+    let mut followed = 0;
+    for document in documents {
+        let text = fs::read_to_string(&document).unwrap();
+        for link in text.split("](").skip(1) {
+            let target = link.split([')', '#']).next().unwrap();
+            if target.is_empty() || target.contains("://") {
+                continue;
+            }
+            let path = document.parent().unwrap().join(target);
+            assert!(path.exists(), "{}: {target}", document.display());
+            followed += 1;
+        }
+    }
+    assert!(followed > 10, "links were found");
+}

@@ -219,7 +219,10 @@ impl Place {
                 .await
                 .map_err(io)?;
             if output.status.success() {
-                return fs::rename(&draft, &self.data).map_err(io);
+                fs::rename(&draft, &self.data).map_err(io)?;
+                return fs::File::open(&self.folder)
+                    .and_then(|folder| folder.sync_all())
+                    .map_err(io);
             }
             said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         }

@@ -59,6 +59,7 @@ impl Cluster {
             echo ready
             cat >/dev/null
             $as {bin}/pg_ctl -D {data} -s -m immediate stop
+            cd /
             rm -rf {socket}
             "#,
             bin = binaries.display(),
@@ -66,6 +67,7 @@ impl Cluster {
         );
         let mut warden = Command::new("sh")
             .args(["-c", &script])
+            .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

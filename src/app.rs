@@ -16,6 +16,7 @@ use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
 use crate::kernel::seal::SealingKeys;
 use crate::keys::{self, Bootstrapped, KeyRing};
+use crate::ops::watch::Watch;
 
 /// The program's parts.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ pub struct Parts {
     pub(crate) clients: Clients,
     pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
+    pub(crate) watch: Watch,
 }
 
 impl App {
@@ -61,6 +63,7 @@ impl App {
             clients: Clients::new(),
             hasher,
             tasks: Tasks::new(),
+            watch: Watch::default(),
             config,
         })))
     }

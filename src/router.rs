@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{USERS_READ, USERS_WRITE};
-use crate::ops::{docs, health};
+use crate::ops::{docs, health, watch};
 use crate::{account, discovery, keys, login, sessions, token, users};
 
 /// Who is let in.
@@ -102,6 +102,11 @@ pub(crate) fn build(app: &App) -> Router {
                 token::guard,
             )),
             Access::Browser | Access::SignedIn => handler.layer(sessions::layer(app)),
+        };
+        let handler = match access {
+            Access::Open => handler,
+            // The clock comes first: every guard reads it.
+            _ => handler.layer(middleware::from_fn_with_state(app.clone(), watch::guard)),
         };
         router = router.route(path, handler);
     }

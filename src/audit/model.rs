@@ -20,6 +20,10 @@ pub(crate) enum Action {
     ClientSecretRotated,
     ClientDeleted,
     SigningKeyMade,
+    SigningKeyImported,
+    SigningKeyPromoted,
+    SigningKeyRemoved,
+    SigningKeyRevoked,
 }
 
 impl Action {
@@ -38,6 +42,10 @@ impl Action {
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientDeleted => "client.deleted",
             Self::SigningKeyMade => "signing_key.made",
+            Self::SigningKeyImported => "signing_key.imported",
+            Self::SigningKeyPromoted => "signing_key.promoted",
+            Self::SigningKeyRemoved => "signing_key.removed",
+            Self::SigningKeyRevoked => "signing_key.revoked",
         }
     }
 }

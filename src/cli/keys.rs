@@ -1,37 +1,111 @@
 //! `doorward keys …`.
 
+use std::io::{Read, stdin};
+use std::path::PathBuf;
+
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::client::Format;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
-use crate::keys;
+use crate::jose::Alg;
+use crate::kernel::Secret;
+use crate::keys::{self, RotateError, SigningKey, rotation};
 use crate::users::rfc3339;
 
-/// Look at the signing keys
+/// Look at the signing keys and change them
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
     /// List all signing keys, oldest first
     List(Format),
+    /// Let the next keys sign from now on
+    Rotate {
+        /// The algorithm whose key is rotated (repeats; default: all)
+        #[arg(long = "alg", value_name = "ALG")]
+        algs: Vec<String>,
+        /// Without waiting until services know the next key; the present one is revoked at once
+        #[arg(long)]
+        emergency: bool,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Take a private key in PEM as the next one of its algorithm
+    Import {
+        /// The file, or - for standard input
+        file: PathBuf,
+        /// ES256, RS256, PS256 or EdDSA
+        #[arg(long, value_name = "ALG")]
+        alg: String,
+        #[command(flatten)]
+        format: Format,
+    },
 }
 
 pub(super) async fn run(command: KeysCommand, app: &App) -> Result<(), CliError> {
     let cx = Cx::internal(app, Actor::Operator);
-    let KeysCommand::List(format) = command;
-    let keys = keys::list(&mut *cx.connection().await?).await?;
-    let items = keys.iter().map(|key| {
-        json!({
-            "kid": key.kid,
-            "alg": key.alg,
-            "step": key.step,
-            "created_at": rfc3339(key.created_at),
-            "current_at": key.current_at.map(rfc3339),
-            "retiring_at": key.retiring_at.map(rfc3339),
-        })
-    });
-    format.print_list(&items.collect::<Vec<_>>(), |key| {
+    match command {
+        KeysCommand::List(format) => {
+            let keys = keys::list(&mut *cx.connection().await?).await?;
+            print(&keys, &format)
+        }
+        KeysCommand::Rotate {
+            algs,
+            emergency,
+            format,
+        } => {
+            let algs = if algs.is_empty() {
+                Alg::ALL.to_vec()
+            } else {
+                algs.iter()
+                    .map(|alg| parse(alg))
+                    .collect::<Result<_, _>>()?
+            };
+            let signing = if emergency {
+                rotation::rotate_in_emergency(&algs, &cx).await?
+            } else {
+                rotation::rotate(&algs, &cx).await?
+            };
+            print(&signing, &format)
+        }
+        KeysCommand::Import { file, alg, format } => {
+            let alg = parse(&alg)?;
+            let pem = Secret::new(if file.as_os_str() == "-" {
+                let mut pem = Vec::new();
+                stdin().lock().read_to_end(&mut pem)?;
+                pem
+            } else {
+                std::fs::read(&file)?
+            });
+            let key = rotation::import(alg, pem.expose(), &cx).await?;
+            format.print(&document(&key))
+        }
+    }
+}
+
+fn parse(alg: &str) -> Result<Alg, CliError> {
+    alg.parse().map_err(|_| {
+        let known = Alg::ALL.map(Alg::as_str).join(", ");
+        CliError::Refused(format!("--alg: expected one of {known}"))
+    })
+}
+
+fn document(key: &SigningKey) -> Value {
+    json!({
+        "kid": key.kid,
+        "alg": key.alg,
+        "step": key.step,
+        "created_at": rfc3339(key.created_at),
+        "current_at": key.current_at.map(rfc3339),
+        "retiring_at": key.retiring_at.map(rfc3339),
+        "gone_at": key.gone_at.map(rfc3339),
+    })
+}
+
+fn print(keys: &[SigningKey], format: &Format) -> Result<(), CliError> {
+    let items: Vec<Value> = keys.iter().map(document).collect();
+    format.print_list(&items, |key| {
         let text = |name: &str| key[name].as_str().unwrap_or("").to_owned();
         format!(
             "{}  {:<5}  {:<8}  {}",
@@ -41,4 +115,19 @@ pub(super) async fn run(command: KeysCommand, app: &App) -> Result<(), CliError>
             text("created_at")
         )
     })
+}
+
+impl From<RotateError> for CliError {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::TooEarly { alg, possible_at } => Self::Refused(format!(
+                "the next {} key has not been published for long enough; possible from {} on. --emergency does not wait, and revokes the present key.",
+                alg.as_str(),
+                rfc3339(possible_at),
+            )),
+            RotateError::BadKey(expected) => Self::Refused(format!("expected {expected}")),
+            RotateError::Known => Self::Refused("Doorward has this key already".to_owned()),
+            RotateError::Fault(fault) => fault.into(),
+        }
+    }
 }

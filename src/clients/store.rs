@@ -251,3 +251,13 @@ pub(crate) async fn any(db: &mut PgConnection) -> Result<bool, Fault> {
             .await?,
     )
 }
+
+/// The longest life that any client's registration gives its access tokens; zero where none says anything.
+pub(crate) async fn longest_token_lifetime(db: &mut PgConnection) -> Result<Span, Fault> {
+    let seconds = sqlx::query_scalar!(
+        r#"select coalesce(max(access_token_seconds), 0) as "seconds!" from client"#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Span::seconds(u32::try_from(seconds).unwrap_or(0)))
+}

@@ -54,6 +54,11 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
         "keys.jwks_max_age",
         "1s to 24h",
     )?;
+    rule(
+        keys.lifetime >= keys.jwks_max_age,
+        "keys.lifetime",
+        "keys.jwks_max_age or longer",
+    )?;
 
     // OWASP's equal rows: 19 MiB with two passes, 46 MiB with one (checklist 103).
     let enough = (passwords.memory_kib >= 19_456 && passwords.iterations >= 2)

@@ -204,6 +204,8 @@ pub struct Keys {
     pub rsa_bits: u32,
     /// What `Cache-Control` allows of JWKS and discovery.
     pub jwks_max_age: Span,
+    /// How long a key signs before the next one takes over.
+    pub lifetime: Span,
     /// The sealing keys, newest first, separated by commas, each 32 bytes in base64url; absent: `sealing.key` in the keys folder.
     pub sealing_key: Option<Secret<String>>,
 }
@@ -213,6 +215,7 @@ impl Default for Keys {
         Self {
             rsa_bits: 2048,
             jwks_max_age: Span::minutes(5),
+            lifetime: Span::days(90),
             sealing_key: None,
         }
     }

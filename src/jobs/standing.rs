@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::app::App;
 use crate::credentials::throttle;
+use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic};
 use crate::kernel::Fault;
+use crate::keys::rotation;
+use crate::ops::health;
 use crate::sessions;
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
@@ -16,6 +19,12 @@ const BEAT: Duration = Duration::from_millis(200);
 /// Between two tries to reach the database.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// How long the signing keys are believed without a word.
+const UNHEARD: Duration = Duration::from_secs(2);
+/// Between two looks at whether keys are due.
+const TURN: Duration = Duration::from_secs(1);
+/// Between two looks at the database's clock.
+const GLANCE: Duration = Duration::from_secs(1);
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -33,6 +42,15 @@ pub(crate) fn start(app: &App) {
     let sweeper = app.clone();
     app.tasks
         .spawn_until_stop(async move { forget_old_things(&sweeper).await });
+    let keeper = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { keep_keys(&keeper).await });
+    let rotator = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { rotate_keys(&rotator).await });
+    let watcher = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { watch_the_clock(&watcher).await });
     let hearer = app.clone();
     app.tasks.spawn_until_stop(async move {
         loop {
@@ -71,12 +89,19 @@ fn on_change(app: &App, change: Option<(Topic, &str)>) {
         }
     }
     if !matches!(change, Some((Topic::Client, _))) {
-        let app = app.clone();
-        app.clone().tasks.spawn_until_stop(async move {
-            if let Err(fault) = reload_keys(&app).await {
-                tracing::error!(cause = %fault, "the signing keys could not be read anew");
-            }
-        });
+        app.keyring.outdate();
+    }
+}
+
+/// Reads the signing keys anew when they have changed, and now and then while nothing is heard: a key that was revoked must not
+/// live on because a listener is away.
+async fn keep_keys(app: &App) {
+    loop {
+        let _ = timeout(UNHEARD, app.keyring.outdated()).await;
+        while let Err(fault) = reload_keys(app).await {
+            tracing::warn!(cause = %fault, "the signing keys could not be read anew; trying again");
+            sleep(RETRY).await;
+        }
     }
 }
 
@@ -84,6 +109,30 @@ async fn reload_keys(app: &App) -> Result<(), Fault> {
     app.keyring
         .reload(&app.sealing, &mut *app.pool.acquire().await?)
         .await
+}
+
+/// Advances the signing keys when it is time, one replica for all. A replica whose clock is off leaves that to the others.
+async fn rotate_keys(app: &App) {
+    loop {
+        sleep(TURN).await;
+        if app.watch.clock_is_off() {
+            continue;
+        }
+        let cx = Cx::internal(app, Actor::System);
+        if let Err(fault) = rotation::advance(&cx).await {
+            tracing::warn!(cause = %fault, "the signing keys could not be advanced; trying again");
+        }
+    }
+}
+
+/// Holds this machine's clock against the database's.
+async fn watch_the_clock(app: &App) {
+    loop {
+        if let Ok(off) = health::clock_is_off(app).await {
+            app.watch.clock(off);
+        }
+        sleep(GLANCE).await;
+    }
 }
 
 /// Deletes what has expired, in batches that disturb nobody.

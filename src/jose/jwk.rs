@@ -2,12 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use josekit::jwk::alg::ec::{EcCurve, EcKeyPair};
+use josekit::jwk::alg::ed::{EdCurve, EdKeyPair};
+use josekit::jwk::alg::rsa::RsaKeyPair;
 use josekit::jwk::{Jwk, KeyPair};
 use josekit::jws::{ES256, EdDSA, PS256, RS256};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::sign::Signer;
+use super::ring::RingKey;
+use super::sign::{Key, Signer};
 use super::{Alg, Verifier};
 use crate::kernel::{Fault, Secret};
 
@@ -32,9 +36,32 @@ impl PrivateKey {
                 .map_err(fault)?
                 .to_jwk_key_pair(),
             Alg::EdDsa => EdDSA
-                .generate_key_pair(josekit::jwk::alg::ed::EdCurve::Ed25519)
+                .generate_key_pair(EdCurve::Ed25519)
                 .map_err(fault)?
                 .to_jwk_key_pair(),
+        };
+        Ok(Self { alg, jwk })
+    }
+
+    /// A key that was made elsewhere, in PEM: PKCS#8, or the older SEC1 and PKCS#1. Fails with what is expected.
+    pub(crate) fn from_pem(alg: Alg, pem: &[u8]) -> Result<Self, &'static str> {
+        let jwk = match alg {
+            Alg::Es256 => EcKeyPair::from_pem(pem, Some(EcCurve::P256))
+                .map_err(|_| "a private key on P-256 in PEM")?
+                .to_jwk_key_pair(),
+            Alg::EdDsa => EdKeyPair::from_pem(pem)
+                .ok()
+                .filter(|key| key.curve() == EdCurve::Ed25519)
+                .ok_or("a private Ed25519 key in PEM")?
+                .to_jwk_key_pair(),
+            Alg::Rs256 | Alg::Ps256 => {
+                const EXPECTED: &str = "a private RSA key of 2048 to 4096 bits in PEM";
+                let key = RsaKeyPair::from_pem(pem).map_err(|_| EXPECTED)?;
+                if !(2048 / 8..=4096 / 8).contains(&key.key_len()) {
+                    return Err(EXPECTED);
+                }
+                key.to_jwk_key_pair()
+            }
         };
         Ok(Self { alg, jwk })
     }
@@ -72,13 +99,13 @@ impl PrivateKey {
     /// What signs with this key. Parsing costs as much as 16 signatures: make it once.
     pub(crate) fn signer(&self, kid: &str) -> Result<Signer, Fault> {
         let fault = |e| Fault::internal("loading a signing key", e);
-        let inner: Box<dyn josekit::jws::JwsSigner> = match self.alg {
-            Alg::Es256 => Box::new(ES256.signer_from_jwk(&self.jwk).map_err(fault)?),
-            Alg::Rs256 => Box::new(RS256.signer_from_jwk(&self.jwk).map_err(fault)?),
-            Alg::Ps256 => Box::new(PS256.signer_from_jwk(&self.jwk).map_err(fault)?),
-            Alg::EdDsa => Box::new(EdDSA.signer_from_jwk(&self.jwk).map_err(fault)?),
+        let key = match self.alg {
+            Alg::Es256 => Key::Ring(Box::new(RingKey::es256(&self.jwk)?)),
+            Alg::EdDsa => Key::Ring(Box::new(RingKey::ed25519(&self.jwk)?)),
+            Alg::Rs256 => Key::OpenSsl(Box::new(RS256.signer_from_jwk(&self.jwk).map_err(fault)?)),
+            Alg::Ps256 => Key::OpenSsl(Box::new(PS256.signer_from_jwk(&self.jwk).map_err(fault)?)),
         };
-        Ok(Signer::new(self.alg, kid, inner))
+        Ok(Signer::new(self.alg, kid, key))
     }
 }
 

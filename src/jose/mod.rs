@@ -2,6 +2,7 @@
 
 mod alg;
 mod jwk;
+mod ring;
 mod sign;
 mod verify;
 

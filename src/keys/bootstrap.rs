@@ -1,4 +1,4 @@
-//! What a start needs of keys: the sealing keys, and a signing key for each algorithm. Everything under one lock in one
+//! What a start needs of keys: the sealing keys, and for each algorithm a key that signs and one to come. Everything under one lock in one
 //! transaction, so that any number of replicas starting at once on an empty database make one set (checklist 57).
 
 use sqlx::postgres::PgConnectOptions;
@@ -30,11 +30,12 @@ pub(crate) async fn bootstrap(
     let mut keys = store::list(&mut tx).await?;
     let sealing = sealing::load_or_make(config, !keys.is_empty())?;
     for alg in Alg::ALL {
-        if !keys
-            .iter()
-            .any(|key| key.alg == alg && key.step == Step::Current)
-        {
-            let key = make(alg, config.keys.rsa_bits, &sealing, now)?;
+        for step in [Step::Current, Step::Next] {
+            if keys.iter().any(|key| key.alg == alg && key.step == step) {
+                continue;
+            }
+            let private = PrivateKey::generate(alg, config.keys.rsa_bits)?;
+            let key = SigningKey::seal(&private, alg, step, &sealing, now);
             store::insert(&key, &mut tx).await?;
             let target = Target::SigningKey(&key.kid);
             audit::record_start(Action::SigningKeyMade, target, now, &mut tx).await?;
@@ -45,33 +46,4 @@ pub(crate) async fn bootstrap(
     connection.close().await?;
     let ring = KeyRing::new(&keys, &sealing)?;
     Ok(Bootstrapped { sealing, ring })
-}
-
-fn make(
-    alg: Alg,
-    rsa_bits: u32,
-    sealing: &SealingKeys,
-    now: OffsetDateTime,
-) -> Result<SigningKey, Fault> {
-    let private = PrivateKey::generate(alg, rsa_bits)?;
-    let public = private.public();
-    let kid = public
-        .get("kid")
-        .and_then(|kid| kid.as_str())
-        .unwrap_or_default()
-        .to_owned();
-    let sealed_private = sealing.seal(
-        &SigningKey::purpose(&kid),
-        private.to_json().expose().as_bytes(),
-    );
-    Ok(SigningKey {
-        kid,
-        alg,
-        step: Step::Current,
-        public,
-        sealed_private,
-        created_at: now,
-        current_at: Some(now),
-        retiring_at: None,
-    })
 }

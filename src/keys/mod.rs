@@ -4,10 +4,12 @@ mod bootstrap;
 pub(crate) mod http;
 mod model;
 mod ring;
+pub(crate) mod rotation;
 mod sealing;
 mod store;
 
 pub(crate) use bootstrap::{Bootstrapped, bootstrap};
 pub(crate) use model::{SigningKey, Step};
 pub(crate) use ring::KeyRing;
+pub(crate) use rotation::RotateError;
 pub(crate) use store::list;

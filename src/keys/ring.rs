@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::body::Bytes;
 use serde_json::json;
 use sqlx::PgConnection;
+use tokio::sync::Notify;
 
 use super::{SigningKey, Step, store};
 use crate::http::Document;
@@ -38,19 +39,35 @@ impl Keys {
 }
 
 /// Holds [`Keys`] and renews them when another replica changed something.
-pub(crate) struct KeyRing(RwLock<Arc<Keys>>);
+pub(crate) struct KeyRing {
+    keys: RwLock<Arc<Keys>>,
+    outdated: Notify,
+}
 
 impl KeyRing {
     pub(super) fn new(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Self, Fault> {
-        Ok(Self(RwLock::new(Arc::new(load(keys, sealing)?))))
+        Ok(Self {
+            keys: RwLock::new(Arc::new(load(keys, sealing)?)),
+            outdated: Notify::new(),
+        })
     }
 
     /// The keys of this moment.
     pub(crate) fn now(&self) -> Arc<Keys> {
-        self.0
+        self.keys
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// Says that the database holds something else by now.
+    pub(crate) fn outdate(&self) {
+        self.outdated.notify_one();
+    }
+
+    /// Waits for [`KeyRing::outdate`].
+    pub(crate) async fn outdated(&self) {
+        self.outdated.notified().await;
     }
 
     /// Reads them anew from the database.
@@ -60,7 +77,7 @@ impl KeyRing {
         db: &mut PgConnection,
     ) -> Result<(), Fault> {
         let fresh = Arc::new(load(&store::list(db).await?, sealing)?);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 }
@@ -73,15 +90,16 @@ fn load(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Keys, Fault> {
             key.kid.clone(),
             Verifier::from_public(key.alg, &key.public)?,
         );
-        if key.step == Step::Current {
+        if key.step != Step::Retiring {
             let private = sealing.open(&SigningKey::purpose(&key.kid), &key.sealed_private).map_err(|_| {
                 let text = format!("the signing key {} was sealed under another key than the present sealing key; restore the right one (docs/operations.md)", key.kid);
                 Fault::internal("opening the signing keys", text)
             })?;
-            current.insert(
-                key.alg,
-                PrivateKey::from_json(key.alg, private.expose())?.signer(&key.kid)?,
-            );
+            // The next one is opened too: that it can't be is better known before it is its turn.
+            let signer = PrivateKey::from_json(key.alg, private.expose())?.signer(&key.kid)?;
+            if key.step == Step::Current {
+                current.insert(key.alg, signer);
+            }
         }
     }
     let jwks = json!({ "keys": keys.iter().map(|key| &key.public).collect::<Vec<_>>() });

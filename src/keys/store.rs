@@ -16,6 +16,7 @@ struct Row {
     created_at: OffsetDateTime,
     current_at: Option<OffsetDateTime>,
     retiring_at: Option<OffsetDateTime>,
+    gone_at: Option<OffsetDateTime>,
 }
 
 impl TryFrom<Row> for SigningKey {
@@ -32,6 +33,7 @@ impl TryFrom<Row> for SigningKey {
             created_at: row.created_at,
             current_at: row.current_at,
             retiring_at: row.retiring_at,
+            gone_at: row.gone_at,
         })
     }
 }
@@ -41,7 +43,7 @@ pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<SigningKey>, Fault
     let rows = sqlx::query_as!(
         Row,
         "
-        select kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at
+        select kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at, gone_at
           from signing_key
          order by created_at, kid"
     )
@@ -53,8 +55,8 @@ pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<SigningKey>, Fault
 pub(super) async fn insert(key: &SigningKey, db: &mut PgConnection) -> Result<(), Fault> {
     sqlx::query!(
         "
-        insert into signing_key (kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        insert into signing_key (kid, alg, step, public_jwk, sealed_private, created_at, current_at, retiring_at, gone_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         key.kid,
         key.alg.as_str(),
         key.step.as_str(),
@@ -63,15 +65,73 @@ pub(super) async fn insert(key: &SigningKey, db: &mut PgConnection) -> Result<()
         key.created_at,
         key.current_at,
         key.retiring_at,
+        key.gone_at,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Waits until no other replica is making keys; the lock lasts as long as the transaction.
+pub(super) async fn retire(
+    kid: &str,
+    now: OffsetDateTime,
+    gone_at: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update signing_key
+           set step = 'retiring', retiring_at = $2, gone_at = $3
+         where kid = $1
+           and step = 'current'",
+        kid,
+        now,
+        gone_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn make_current(
+    kid: &str,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update signing_key
+           set step = 'current', current_at = $2
+         where kid = $1
+           and step = 'next'",
+        kid,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn delete(kid: &str, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!("delete from signing_key where kid = $1", kid)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Held by whoever changes keys, for a transaction.
+const LOCK: i64 = 0x646f_6f72_0002;
+
+/// `false` where another replica is changing keys right now.
+pub(super) async fn try_lock(db: &mut PgConnection) -> Result<bool, Fault> {
+    let mine = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK)
+        .fetch_one(db)
+        .await?;
+    Ok(mine)
+}
+
+/// Waits until no other replica is changing keys; the lock lasts as long as the transaction.
 pub(super) async fn lock(db: &mut PgConnection) -> Result<(), Fault> {
-    const LOCK: i64 = 0x646f_6f72_0002;
     sqlx::query!(r#"select pg_advisory_xact_lock($1) as "locked!: ()""#, LOCK)
         .fetch_one(db)
         .await?;

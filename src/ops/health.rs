@@ -99,6 +99,12 @@ async fn ask(app: &App) -> Result<(OffsetDateTime, i64), Fault> {
     Ok((row.now, row.oldest_migration))
 }
 
+/// Whether this machine's clock is too far from the database's to be believed.
+pub(crate) async fn clock_is_off(app: &App) -> Result<bool, Fault> {
+    let (database_now, _) = ask(app).await?;
+    Ok((SystemClock.now() - database_now).abs() > MAX_SKEW)
+}
+
 fn judge(
     ours: OffsetDateTime,
     databases: OffsetDateTime,

@@ -22,6 +22,7 @@ mod kill;
 mod limits;
 mod login;
 mod replicas;
+mod rotation;
 mod settings;
 mod structure;
 mod support;

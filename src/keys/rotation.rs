@@ -1,0 +1,244 @@
+//! The life of signing keys: next (published), current (signs), retiring (published until its last token has expired), gone.
+//! The schedule advances it by itself, one replica doing it for all; the command line does it by hand.
+
+use std::collections::HashMap;
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::{SigningKey, Step, store};
+use crate::audit::{self, Action, Change, Target};
+use crate::clients;
+use crate::cx::Cx;
+use crate::db::{self, Topic};
+use crate::jose::{Alg, PrivateKey};
+use crate::kernel::Fault;
+
+/// Why a rotation by hand was refused; nothing has changed.
+#[derive(Debug)]
+pub(crate) enum RotateError {
+    /// The next key has not been published for long enough: services may not know it yet.
+    TooEarly {
+        alg: Alg,
+        possible_at: OffsetDateTime,
+    },
+    /// What was given is not a key for that algorithm.
+    BadKey(&'static str),
+    /// Doorward has that key already.
+    Known,
+    Fault(Fault),
+}
+
+impl<E: Into<Fault>> From<E> for RotateError {
+    fn from(fault: E) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+/// What a replica does with the keys of one algorithm at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    /// There is no next key.
+    Publish,
+    /// The current key has had its time, and the next is known everywhere.
+    Promote,
+}
+
+/// Advances every algorithm's keys as the schedule says. Cheap while nothing is due; of several replicas one does it.
+pub(crate) async fn advance(cx: &Cx) -> Result<(), Fault> {
+    let keys = store::list(&mut *cx.connection().await?).await?;
+    let wanted: Vec<Alg> = Alg::ALL
+        .into_iter()
+        .filter(|alg| due(*alg, &keys, cx) != Due::Nothing)
+        .collect();
+    let over = |key: &SigningKey| key.gone_at.is_some_and(|at| at <= cx.now);
+    if wanted.is_empty() && !keys.iter().any(over) {
+        return Ok(());
+    }
+    let mut fresh = make_fresh(&wanted, cx)?;
+    let mut tx = cx.begin().await?;
+    if !store::try_lock(&mut tx).await? {
+        return Ok(());
+    }
+    // Read again under the lock: another replica may have been quicker.
+    let keys = store::list(&mut tx).await?;
+    for key in keys.iter().filter(|key| over(key)) {
+        remove(key, Action::SigningKeyRemoved, &mut tx, cx).await?;
+    }
+    for alg in Alg::ALL {
+        match due(alg, &keys, cx) {
+            Due::Nothing => {}
+            Due::Publish => publish(fresh.remove(&alg), &mut tx, cx).await?,
+            Due::Promote => promote(alg, &keys, fresh.remove(&alg), &mut tx, cx).await?,
+        }
+    }
+    db::forget(Topic::SigningKeys, "", &mut tx).await?;
+    Ok(tx.commit().await?)
+}
+
+fn due(alg: Alg, keys: &[SigningKey], cx: &Cx) -> Due {
+    let Some(next) = of(keys, alg, Step::Next) else {
+        return Due::Publish;
+    };
+    let old = of(keys, alg, Step::Current)
+        .and_then(|key| key.current_at)
+        .is_none_or(|since| since + cx.app.config.keys.lifetime.time() <= cx.now);
+    if old && may_sign_from(next, cx) + HEARD <= cx.now {
+        Due::Promote
+    } else {
+        Due::Nothing
+    }
+}
+
+/// When the last copy of a JWKS without this key has expired everywhere (checklist 55).
+fn may_sign_from(next: &SigningKey, cx: &Cx) -> OffsetDateTime {
+    next.created_at + cx.app.config.keys.jwks_max_age.time()
+}
+
+/// Makes the next keys of these algorithms current, by hand, and gives the keys that sign from now on. Fails, changing nothing,
+/// while a next key has not been published for one JWKS max-age.
+pub(crate) async fn rotate(algs: &[Alg], cx: &Cx) -> Result<Vec<SigningKey>, RotateError> {
+    turn(algs, false, cx).await
+}
+
+/// The same without waiting, and the present keys are gone at once: out of JWKS, and what they signed is refused (checklist 56).
+pub(crate) async fn rotate_in_emergency(
+    algs: &[Alg],
+    cx: &Cx,
+) -> Result<Vec<SigningKey>, RotateError> {
+    turn(algs, true, cx).await
+}
+
+async fn turn(algs: &[Alg], emergency: bool, cx: &Cx) -> Result<Vec<SigningKey>, RotateError> {
+    let mut fresh = make_fresh(algs, cx)?;
+    let mut tx = cx.begin().await?;
+    store::lock(&mut tx).await?;
+    let keys = store::list(&mut tx).await?;
+    for alg in algs.iter().copied() {
+        if let Some(next) = of(&keys, alg, Step::Next).filter(|_| !emergency) {
+            let possible_at = may_sign_from(next, cx);
+            if possible_at > cx.now {
+                return Err(RotateError::TooEarly { alg, possible_at });
+            }
+        }
+        if emergency {
+            for key in keys
+                .iter()
+                .filter(|key| key.alg == alg && key.step == Step::Current)
+            {
+                remove(key, Action::SigningKeyRevoked, &mut tx, cx).await?;
+            }
+        }
+        promote(alg, &keys, fresh.remove(&alg), &mut tx, cx).await?;
+    }
+    let current = store::list(&mut tx).await?;
+    db::forget(Topic::SigningKeys, "", &mut tx).await?;
+    tx.commit().await?;
+    Ok(current
+        .into_iter()
+        .filter(|key| key.step == Step::Current && algs.contains(&key.alg))
+        .collect())
+}
+
+/// Takes a private key in PEM as the next one of its algorithm, in the place of the one that waits there.
+pub(crate) async fn import(alg: Alg, pem: &[u8], cx: &Cx) -> Result<SigningKey, RotateError> {
+    let private = PrivateKey::from_pem(alg, pem).map_err(RotateError::BadKey)?;
+    let key = SigningKey::seal(&private, alg, Step::Next, &cx.app.sealing, cx.now);
+    let mut tx = cx.begin().await?;
+    store::lock(&mut tx).await?;
+    let keys = store::list(&mut tx).await?;
+    if keys.iter().any(|known| known.kid == key.kid) {
+        return Err(RotateError::Known);
+    }
+    if let Some(waiting) = of(&keys, alg, Step::Next) {
+        remove(waiting, Action::SigningKeyRemoved, &mut tx, cx).await?;
+    }
+    insert(&key, Action::SigningKeyImported, &mut tx, cx).await?;
+    db::forget(Topic::SigningKeys, "", &mut tx).await?;
+    tx.commit().await?;
+    Ok(key)
+}
+
+fn of(keys: &[SigningKey], alg: Alg, step: Step) -> Option<&SigningKey> {
+    keys.iter().find(|key| key.alg == alg && key.step == step)
+}
+
+/// Made before any transaction: RSA keys take their time.
+fn make_fresh(algs: &[Alg], cx: &Cx) -> Result<HashMap<Alg, SigningKey>, Fault> {
+    algs.iter()
+        .map(|alg| {
+            let private = PrivateKey::generate(*alg, cx.app.config.keys.rsa_bits)?;
+            let key = SigningKey::seal(&private, *alg, Step::Next, &cx.app.sealing, cx.now);
+            Ok((*alg, key))
+        })
+        .collect()
+}
+
+async fn publish(fresh: Option<SigningKey>, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
+    // None: it became due between the look before the lock and the one under it; the next turn has one.
+    if let Some(key) = fresh {
+        insert(&key, Action::SigningKeyMade, db, cx).await?;
+    }
+    Ok(())
+}
+
+/// Current retires, next signs, and `fresh` is the new next.
+async fn promote(
+    alg: Alg,
+    keys: &[SigningKey],
+    fresh: Option<SigningKey>,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    if let Some(current) = of(keys, alg, Step::Current) {
+        let longest = clients::longest_token_lifetime(db).await?;
+        let longest = longest.max(cx.app.config.tokens.access_token_lifetime);
+        // Replicas sign with it until they have heard, and others' clocks may be a little slow.
+        let gone_at = cx.now + longest.time() + SKEW;
+        store::retire(&current.kid, cx.now, gone_at, db).await?;
+    }
+    let (signs, publishes) = match of(keys, alg, Step::Next) {
+        Some(next) => (Some(next.kid.clone()), fresh),
+        None => {
+            let kid = fresh.as_ref().map(|key| key.kid.clone());
+            publish(fresh, db, cx).await?;
+            (kid, None)
+        }
+    };
+    if let Some(kid) = signs {
+        store::make_current(&kid, cx.now, db).await?;
+        record(Action::SigningKeyPromoted, &kid, db, cx).await?;
+    }
+    publish(publishes, db, cx).await
+}
+
+/// How long a replica may still publish the keys of before: it hears of changes within a second, and looks by itself after two.
+const HEARD: time::Duration = time::Duration::seconds(10);
+
+/// Beyond a token's life: how long others may take to hear of a rotation, and how far their clocks may be off.
+const SKEW: time::Duration = time::Duration::seconds(60);
+
+async fn insert(
+    key: &SigningKey,
+    action: Action,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    store::insert(key, db).await?;
+    record(action, &key.kid, db, cx).await
+}
+
+async fn remove(
+    key: &SigningKey,
+    action: Action,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    store::delete(&key.kid, db).await?;
+    record(action, &key.kid, db, cx).await
+}
+
+async fn record(action: Action, kid: &str, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
+    audit::record(action, Target::SigningKey(kid), Change::default(), db, cx).await
+}

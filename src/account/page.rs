@@ -1,21 +1,19 @@
 //! `/account` and what belongs to it.
 
 use askama::Template;
-use axum::http::header::RETRY_AFTER;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::device;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::Cx;
-use crate::http::{PageError, PageForm, Query, assets_version, page};
+use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::Secret;
-use crate::login::page::{choose_password, in_words};
+use crate::kernel::clock::rfc3339;
 use crate::sessions::{self, SessionRow, SignedIn, check_form, form_token};
-use crate::users::SignIn;
+use crate::users::{self, ChoiceError, SignIn};
 
 #[derive(Template)]
 #[template(path = "account/overview.html")]
@@ -56,18 +54,18 @@ pub(crate) async fn get(
         data,
         cx,
     }: SignedIn,
-    mut query: Query,
+    uri: Uri,
 ) -> Result<Response, PageError> {
     let sessions = {
         let mut connection = cx.connection().await?;
         sessions::list(person.id, cx.now, &mut connection).await?
     };
     // One of our own sentences, by name: nothing of the address is shown.
-    let done = match query.take("done").as_deref() {
-        Some("password") => {
+    let done = match uri.query() {
+        Some("done=password") => {
             Some("Your password is changed. Everywhere else you have been signed out.")
         }
-        Some("session") => Some("That session has ended."),
+        Some("done=session") => Some("That session has ended."),
         _ => None,
     };
     let template = OverviewPage {
@@ -90,7 +88,7 @@ fn view(row: SessionRow, this: Uuid, now: OffsetDateTime) -> SessionView {
         public_id: row.public_id,
         device: device::name(row.user_agent.as_deref()),
         ip: row.ip,
-        last_seen: row.last_seen_at.format(&Rfc3339).unwrap_or_default(),
+        last_seen: rfc3339(row.last_seen_at),
         last_seen_words: ago(now - row.last_seen_at),
         is_this: row.public_id == this,
     }
@@ -161,6 +159,11 @@ pub(crate) async fn post_password(
     let refuse =
         |status, problem: String| password_page(status, &token, &person, Some(problem), &cx);
 
+    let too_many_tries = |retry_after| {
+        let response = refuse(StatusCode::TOO_MANY_REQUESTS, too_many(retry_after))?;
+        Ok(come_again(response, retry_after))
+    };
+
     // The login page's own check, throttle included (checklist 92).
     match credentials::check_person(Some(person.clone()), "", &present, Via::Page, &cx).await? {
         Checked::Welcome(_) | Checked::MustChangePassword(_) => {}
@@ -170,23 +173,14 @@ pub(crate) async fn post_password(
                 "Your current password is not right.".to_owned(),
             );
         }
-        Checked::TooMany { retry_after } => {
-            let mut response = refuse(
-                StatusCode::TOO_MANY_REQUESTS,
-                format!(
-                    "Too many attempts. Please wait {} and try again.",
-                    in_words(retry_after)
-                ),
-            )?;
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(retry_after));
-            return Ok(response);
-        }
+        Checked::TooMany { retry_after } => return too_many_tries(retry_after),
     }
-    if let Err(problem) = choose_password(&person, &new, &cx).await? {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem);
-    }
+    let person = match users::choose_password(&person, &new, &cx).await {
+        Ok(person) => person,
+        Err(ChoiceError::Fault(fault)) => return Err(fault.into()),
+        Err(ChoiceError::TooMany { retry_after }) => return too_many_tries(retry_after),
+        Err(problem) => return refuse(StatusCode::UNPROCESSABLE_ENTITY, problem.to_string()),
+    };
     sessions::sign_in(&session, &person, &cx).await?;
     Ok(Redirect::to("/account?done=password").into_response())
 }
@@ -198,11 +192,7 @@ fn password_page(
     problem: Option<String>,
     cx: &Cx,
 ) -> Result<Response, PageError> {
-    let username = person
-        .email
-        .as_deref()
-        .or(person.username.as_deref())
-        .unwrap_or("");
+    let username = person.identifier();
     page(
         status,
         &PasswordPage {

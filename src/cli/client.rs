@@ -149,7 +149,7 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
                 .await?
                 .ok_or(ClientError::Unknown)?;
             let mut document = client.view();
-            let time = |at: OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+            let time = crate::kernel::clock::rfc3339;
             let secrets = client.secrets.iter().map(|s| json!({ "created_at": time(s.created_at), "expires_at": s.expires_at.map(time) }));
             document["secrets"] = secrets.collect();
             format.print(&document)
@@ -178,8 +178,12 @@ impl Create {
         let scopes = ScopeSet::parse(&self.scope).map_err(|_| {
             CliError::Refused("scope: expected names separated by spaces, 100 at most".to_owned())
         })?;
-        let mut grants = self.grants;
-        grants.dedup();
+        let mut grants = Vec::new();
+        for grant in self.grants {
+            if !grants.contains(&grant) {
+                grants.push(grant);
+            }
+        }
         Ok(Registration {
             name: self.name,
             auth_method: self.auth_method,

@@ -13,12 +13,11 @@ use super::{CliError, output};
 use crate::app::App;
 use crate::clients::{self, AuthMethod, Grant, Registration};
 use crate::cx::{Actor, Cx};
+use crate::db::locks;
 use crate::jose::Alg;
 use crate::kernel::{Fault, ScopeSet, Secret, random, scope};
 use crate::users::{self, SetPassword};
 
-/// Of several replicas that start on an empty store, one makes the first people.
-const LOCK: i64 = 0x646f_6f72_0003;
 const USERNAME: &str = "admin";
 
 struct Made {
@@ -33,10 +32,13 @@ pub(super) async fn run(app: &App) -> Result<(), CliError> {
         .await
         .map_err(Fault::from)?;
     let mut lock = connection.begin().await.map_err(Fault::from)?;
-    sqlx::query!(r#"select pg_advisory_xact_lock($1) as "locked!: ()""#, LOCK)
-        .fetch_one(&mut *lock)
-        .await
-        .map_err(Fault::from)?;
+    sqlx::query!(
+        r#"select pg_advisory_xact_lock($1) as "locked!: ()""#,
+        locks::FIRST_START
+    )
+    .fetch_one(&mut *lock)
+    .await
+    .map_err(Fault::from)?;
     let empty = !users::any(&mut lock).await? && !clients::any(&mut lock).await?;
     if empty {
         tell(&make(app).await?, app)?;

@@ -12,8 +12,8 @@ use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::jose::Alg;
 use crate::kernel::Secret;
+use crate::kernel::clock::rfc3339;
 use crate::keys::{self, RotateError, SigningKey, rotation};
-use crate::users::rfc3339;
 
 /// Look at the signing keys and change them
 #[derive(Subcommand)]

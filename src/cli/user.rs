@@ -95,7 +95,7 @@ pub(super) async fn run(command: UserCommand, app: &App) -> Result<(), CliError>
             create.format.print(&Value::Object(user.to_json()))
         }
         UserCommand::Show(One { id, format }) => format.print(&Value::Object(
-            users::get(parse(&id)?, &cx).await?.to_json(),
+            users::get(find(&id, &cx).await?, &cx).await?.to_json(),
         )),
         UserCommand::Password(Password {
             id,
@@ -107,14 +107,19 @@ pub(super) async fn run(command: UserCommand, app: &App) -> Result<(), CliError>
                 password: line()?,
                 change_required,
             };
-            let user = users::set_password(parse(&id)?, set, &IfMatch::Any, &cx).await?;
+            let user = users::set_password(find(&id, &cx).await?, set, &IfMatch::Any, &cx).await?;
             format.print(&Value::Object(user.to_json()))
         }
     }
 }
 
-fn parse(id: &str) -> Result<UserId, CliError> {
-    Ok(id.parse().map_err(|_| UserError::Unknown)?)
+/// An id as it is; an e-mail address or a username by whose it is.
+async fn find(who: &str, cx: &Cx) -> Result<UserId, CliError> {
+    if let Ok(id) = who.parse() {
+        return Ok(id);
+    }
+    let person = users::find_sign_in(who, &mut *cx.connection().await?).await?;
+    Ok(person.ok_or(UserError::Unknown)?.id)
 }
 
 /// The one line on standard input; its ending is not part of it.

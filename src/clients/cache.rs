@@ -1,7 +1,7 @@
 //! Clients in memory: the hot path asks no database. Believed only while this replica hears from the notifier (db::invalidation).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use moka::sync::Cache;
 
@@ -18,7 +18,8 @@ pub(crate) struct Clients {
     by_id: Cache<String, Option<Arc<Client>>>,
     /// Counts what was forgotten: a row read before and kept after would be stale for good.
     forgotten: AtomicU64,
-    password_grant: AtomicBool,
+    /// Until when some client has the password grant, in seconds of Unix time.
+    password_grant_until: AtomicI64,
     password_grant_known_at: AtomicU64,
 }
 
@@ -27,7 +28,7 @@ impl Clients {
         Self {
             by_id: Cache::new(MOST),
             forgotten: AtomicU64::new(1),
-            password_grant: AtomicBool::new(false),
+            password_grant_until: AtomicI64::new(i64::MIN),
             password_grant_known_at: AtomicU64::new(0),
         }
     }
@@ -62,14 +63,14 @@ impl Clients {
         let known =
             cx.app.trust.holds() && self.password_grant_known_at.load(Ordering::SeqCst) == before;
         if !known {
-            let asked =
-                async { store::any_password_grant(cx.now, &mut *cx.connection().await?).await };
-            if let Ok(any) = asked.await {
-                self.password_grant.store(any, Ordering::SeqCst);
+            let asked = async { store::password_grant_until(&mut *cx.connection().await?).await };
+            if let Ok(until) = asked.await {
+                let until = until.unwrap_or(i64::MIN);
+                self.password_grant_until.store(until, Ordering::SeqCst);
                 self.password_grant_known_at.store(before, Ordering::SeqCst);
             }
         }
-        self.password_grant.load(Ordering::SeqCst)
+        self.password_grant_until.load(Ordering::SeqCst) > cx.now.unix_timestamp()
     }
 
     /// Forgets one client.

@@ -1,7 +1,6 @@
 //! Making, changing and deleting clients: each in one transaction with its audit row and the word to all caches.
 
 use serde_json::{Value, json};
-use time::format_description::well_known::Rfc3339;
 
 use super::store;
 use super::{AuthMethod, Client, Registration, RegistrationError};
@@ -45,7 +44,7 @@ impl Client {
     /// The client as the operator sees it: the names of RFC 7591 §2 where it has them. Never a secret.
     pub(crate) fn view(&self) -> Value {
         let r = &self.registration;
-        let time = |at: time::OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+        let time = crate::kernel::clock::rfc3339;
         json!({
             "client_id": self.id,
             "client_name": r.name,

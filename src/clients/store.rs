@@ -224,32 +224,18 @@ pub(super) async fn delete(id: &ClientId, db: &mut PgConnection) -> Result<(), F
     Ok(())
 }
 
-/// Whether any client has the password grant at `now`.
-pub(super) async fn any_password_grant(
-    now: OffsetDateTime,
-    db: &mut PgConnection,
-) -> Result<bool, Fault> {
-    let any = sqlx::query_scalar!(
+/// Until when some client has the password grant, in seconds of Unix time: `i64::MAX` for ever, `None` where none has it.
+pub(super) async fn password_grant_until(db: &mut PgConnection) -> Result<Option<i64>, Fault> {
+    let until = sqlx::query_scalar!(
         r#"
-        select exists (
-            select from client
-             where 'password' = any (grants)
-               and (password_grant_until is null or password_grant_until > $1)
-        ) as "any!""#,
-        now,
+        select max(coalesce(extract(epoch from password_grant_until)::bigint, $1)) as until
+          from client
+         where 'password' = any (grants)"#,
+        i64::MAX,
     )
     .fetch_one(db)
     .await?;
-    Ok(any)
-}
-
-/// Whether there is any client at all.
-pub(crate) async fn any(db: &mut PgConnection) -> Result<bool, Fault> {
-    Ok(
-        sqlx::query_scalar!(r#"select exists (select from client) as "any!""#)
-            .fetch_one(db)
-            .await?,
-    )
+    Ok(until)
 }
 
 /// The longest life that any client's registration gives its access tokens; zero where none says anything.
@@ -260,4 +246,13 @@ pub(crate) async fn longest_token_lifetime(db: &mut PgConnection) -> Result<Span
     .fetch_one(db)
     .await?;
     Ok(Span::seconds(u32::try_from(seconds).unwrap_or(0)))
+}
+
+/// Whether there is any client at all.
+pub(crate) async fn any(db: &mut PgConnection) -> Result<bool, Fault> {
+    Ok(
+        sqlx::query_scalar!(r#"select exists (select from client) as "any!""#)
+            .fetch_one(db)
+            .await?,
+    )
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 
 use super::check;
@@ -90,10 +91,11 @@ pub fn load(flags: &Flags) -> Result<(Config, Vec<String>), SettingsError> {
 fn describe(errors: figment::Error) -> String {
     let lines = errors.into_iter().map(|error| {
         let path = error.path.join(".");
-        let named = SECRETS.contains(&path.as_str());
-        // A secret of the wrong type would be shown as what was found.
-        let what = if named {
+        // A secret of the wrong type would be shown as what was found, and a line that is no TOML as it stands.
+        let what = if SECRETS.contains(&path.as_str()) {
             "expected a text".to_owned()
+        } else if path.is_empty() && matches!(error.kind, Kind::Message(_)) {
+            "this is not TOML".to_owned()
         } else {
             error.kind.to_string()
         };

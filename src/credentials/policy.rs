@@ -45,7 +45,7 @@ impl fmt::Display for PolicyError {
 /// Checks a new password. `known` is what is known of the person: address, username, name.
 pub(crate) fn check(
     password: &str,
-    known: &[&str],
+    known: [&Option<String>; 3],
     settings: &Passwords,
 ) -> Result<(), PolicyError> {
     if password.len() > MAX_BYTES {
@@ -86,9 +86,9 @@ fn is_repetitive(bare: &str) -> bool {
 }
 
 /// What is left when the names are taken out is too little to be a password.
-fn is_about(bare: &str, known: &[&str]) -> bool {
+fn is_about(bare: &str, known: [&Option<String>; 3]) -> bool {
     let mut rest = bare.to_owned();
-    let parts = known.iter().flat_map(|text| {
+    let parts = known.into_iter().flatten().flat_map(|text| {
         let folded = crate::users::fold(text);
         let whole: String = folded.chars().filter(|c| c.is_alphanumeric()).collect();
         let mut parts: Vec<String> = folded
@@ -119,7 +119,9 @@ mod tests {
     fn verdict(password: &str) -> Result<(), PolicyError> {
         check(
             password,
-            &["ada.lovelace@example.com", "ada", "Ada Lovelace"],
+            ["ada.lovelace@example.com", "ada", "Ada Lovelace"]
+                .map(|text| Some(text.to_owned()))
+                .each_ref(),
             &Passwords::default(),
         )
     }

@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection};
 use time::{Duration, OffsetDateTime};
 
 use super::Via;
+use crate::config::Throttle;
 use crate::cx::Cx;
 use crate::kernel::{Fault, UserId};
 use crate::users;
@@ -16,8 +17,12 @@ use crate::users;
 const LONGEST_WAIT: f64 = 3600.0;
 /// How many times an address's budget a client of the password grant has: it speaks for many people.
 const CLIENT_FACTOR: u32 = 100;
+/// And a site of many networks.
+const SITE_FACTOR: u32 = 10;
 /// Rows that nobody touched for so long count for nothing.
 const FORGET_AFTER: Duration = Duration::hours(48);
+/// The same for accounts whose failures cost waits: pausing is no way around the hundred.
+const FORGET_FAILURES_AFTER: Duration = Duration::days(180);
 const SWEEP_BATCH: i64 = 1000;
 
 /// One attempt: everything that it is counted against.
@@ -73,6 +78,14 @@ impl Attempt {
                     s.address_per_hour,
                     1,
                 ));
+                if let Some(site) = site(ip) {
+                    buckets.push(Bucket::new(
+                        &[b"site", &site],
+                        s.address_burst,
+                        s.address_per_hour,
+                        SITE_FACTOR,
+                    ));
+                }
                 buckets.push(Bucket::new(
                     &[b"pair", &address, &account],
                     s.pair_burst,
@@ -109,6 +122,14 @@ fn network(ip: IpAddr) -> Vec<u8> {
     }
 }
 
+/// The /48 of an IPv6 address: one customer may hold all of it, and its 65,536 networks.
+fn site(ip: IpAddr) -> Option<Vec<u8>> {
+    match ip.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(ip) => Some(ip.octets()[..6].to_vec()),
+    }
+}
+
 /// Counts the attempt. Where it is refused, nothing is counted and the answer is how many seconds to wait.
 pub(crate) async fn count(attempt: &Attempt, cx: &Cx) -> Result<Option<u32>, Fault> {
     let s = &cx.app.config.throttle;
@@ -117,6 +138,9 @@ pub(crate) async fn count(attempt: &Attempt, cx: &Cx) -> Result<Option<u32>, Fau
         i32::try_from(s.max_failures).unwrap_or(i32::MAX),
     );
     let mut connection = cx.connection().await?;
+    if let Some(wait) = refused(attempt, most, cx.now, &mut connection).await? {
+        return Ok(Some(wait));
+    }
     let mut tx = connection.begin().await?;
     relax(&mut tx).await?;
     let counted = sqlx::query_scalar!(
@@ -222,7 +246,7 @@ pub(crate) async fn clear(user: UserId, db: &mut PgConnection) -> Result<(), Fau
 
 /// Forgets what no longer counts, a batch at a time; gives how many rows went. An account at its last failure stays refused.
 pub(crate) async fn sweep(
-    most_failures: u32,
+    settings: &Throttle,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<u64, Fault> {
@@ -234,13 +258,15 @@ pub(crate) async fn sweep(
                  from throttle
                 where updated_at < $1
                   and blocked_until < $2
-                  and (bucket or failures < $3)
-                limit $4
+                  and (bucket or failures < $3 or (failures < $4 and updated_at < $5))
+                limit $6
                   for update skip locked
          )",
         now - FORGET_AFTER,
         now,
-        i32::try_from(most_failures).unwrap_or(i32::MAX),
+        i32::try_from(settings.free_failures).unwrap_or(i32::MAX),
+        i32::try_from(settings.max_failures).unwrap_or(i32::MAX),
+        now - FORGET_FAILURES_AFTER,
         SWEEP_BATCH,
     )
     .execute(db)
@@ -254,6 +280,44 @@ async fn relax(db: &mut PgConnection) -> Result<(), Fault> {
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Whether the attempt is refused as things stand: a look without a lock, so that whoever hammers at a full bucket costs no write and
+/// makes nobody wait. The statements that count decide; this only spares them.
+async fn refused(
+    attempt: &Attempt,
+    most: i32,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<u32>, Fault> {
+    let (keys, bursts, steps) = columns(attempt);
+    let stands = sqlx::query_scalar!(
+        r#"
+        select exists (
+            select from throttle
+             where key = $1
+               and (blocked_until > $5::timestamptz or failures >= $6)
+        ) or exists (
+            select from throttle t
+              join unnest($2::bytea[], $3::integer[], $4::float8[]) as b (key, burst, step) on b.key = t.key
+             where t.blocked_until > $5::timestamptz + make_interval(secs => b.step) * (b.burst - 1)
+        ) as "stands!""#,
+        attempt.account,
+        &keys,
+        &bursts,
+        &steps,
+        now,
+        most,
+    )
+    .fetch_one(&mut *db)
+    .await?;
+    if !stands {
+        return Ok(None);
+    }
+    let account = account_wait(attempt, most, now, db).await?;
+    let all: Vec<&Bucket> = attempt.buckets.iter().collect();
+    let buckets = bucket_wait(&all, now, db).await?;
+    Ok(Some(account.max(buckets)))
 }
 
 fn columns(attempt: &Attempt) -> (Vec<Vec<u8>>, Vec<i32>, Vec<f64>) {

@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
 
+use super::locks;
 use crate::kernel::{Fault, clock};
 
 const CHANNEL: &str = "doorward";
 /// How long a cache is trusted without a word.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// Of all replicas' notifiers, the one that holds this lock has the round.
-const NOTIFIER_LOCK: i64 = 0x646f_6f72_0001;
 
 /// What kind of thing became outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +57,7 @@ pub(crate) async fn notify(connection: &mut PgConnection) -> Result<(), Fault> {
     let mut tx = connection.begin().await?;
     let mine = sqlx::query_scalar!(
         r#"select pg_try_advisory_xact_lock($1) as "mine!""#,
-        NOTIFIER_LOCK
+        locks::NOTIFIER
     )
     .fetch_one(&mut *tx)
     .await?;

@@ -4,6 +4,7 @@ mod constraint;
 mod cursor;
 pub(crate) mod embedded;
 mod invalidation;
+pub(crate) mod locks;
 mod pool;
 
 pub(crate) use constraint::{OnConstraint, Rule};

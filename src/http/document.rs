@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use sha2::{Digest, Sha256};
 
+use super::is_known;
 use crate::kernel::span::Span;
 
 /// Bytes and the strong ETag made of them.
@@ -36,15 +37,7 @@ impl Document {
         max_age: Span,
         sent: &HeaderMap,
     ) -> Response {
-        let ours = self.etag.to_str().unwrap_or("");
-        let known = sent
-            .get_all(header::IF_NONE_MATCH)
-            .iter()
-            .filter_map(|v| v.to_str().ok())
-            .flat_map(|v| v.split(','));
-        let known = known
-            .map(str::trim)
-            .any(|tag| tag == "*" || tag.trim_start_matches("W/") == ours);
+        let known = is_known(&self.etag, sent);
         let mut response = Response::new(if known {
             Body::empty()
         } else {

@@ -2,7 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use super::{Problem, ProblemKind};
 
@@ -15,6 +15,16 @@ impl From<ETag> for HeaderValue {
         #[expect(clippy::expect_used, reason = "digits and quotes are a header value")]
         HeaderValue::try_from(format!("\"{}\"", etag.0)).expect("digits and quotes")
     }
+}
+
+/// Whether `If-None-Match` names this tag; it compares weakly (RFC 9110 §13.1.2).
+pub(crate) fn is_known(etag: &HeaderValue, sent: &HeaderMap) -> bool {
+    sent.get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
 }
 
 /// What the caller demands of the present version.

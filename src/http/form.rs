@@ -8,6 +8,9 @@ use crate::kernel::secret::Secret;
 
 const MAX_BYTES: usize = 64 * 1024;
 
+/// Parameters that a form or a query may have.
+const MAX_FIELDS: usize = 100;
+
 /// The parameters of a form. Taking one removes it; values may be secrets, so there is no `Debug`.
 pub(crate) struct Form(Vec<(String, Secret<String>)>);
 
@@ -64,6 +67,10 @@ impl Form {
             if fields.iter().any(|(have, _)| *have == name) && !may_repeat.contains(&name.as_str())
             {
                 return Err(FormError::Repeated);
+            }
+            // Each is held against all before it: unbounded, a form of 64 KiB would be a second's work.
+            if fields.len() == MAX_FIELDS {
+                return Err(FormError::Malformed);
             }
             fields.push((name, Secret::new(value)));
         }

@@ -48,7 +48,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
         }
         let bytes = read_body(request, MAX_BYTES).await.map_err(|e| match e {
             FormError::TooLarge => {
-                Problem::new(ProblemKind::NotAcceptableSize).detail("A body may have 1 MiB.")
+                Problem::new(ProblemKind::TooLarge).detail("A body may have 1 MiB.")
             }
             FormError::TooSlow => {
                 Problem::new(ProblemKind::Timeout).detail("The body did not arrive in time.")

@@ -83,6 +83,16 @@ impl OAuthError {
         }
     }
 
+    /// Too many failures lately: RFC 6749 has no code for it, and libraries read this one as "not with these credentials now".
+    pub(crate) fn too_many(seconds: u32) -> Self {
+        Self::new(
+            OAuthCode::InvalidGrant,
+            "Too many attempts; wait before the next.",
+        )
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .retry_after(seconds)
+    }
+
     /// Another status than the code's own: 413, 429.
     pub(crate) fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }

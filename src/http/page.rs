@@ -130,6 +130,23 @@ pub(crate) fn assets_version() -> &'static str {
     &VERSION
 }
 
+/// What somebody is told who has tried too often.
+pub(crate) fn too_many(seconds: u32) -> String {
+    let wait = match seconds {
+        0..=1 => "a second".to_owned(),
+        2..=90 => format!("{seconds} seconds"),
+        _ => format!("{} minutes", seconds.div_ceil(60)),
+    };
+    format!("Too many attempts. Please wait {wait} and try again.")
+}
+
+/// Adds to a page when to come again.
+pub(crate) fn come_again(mut response: Response, seconds: u32) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -17,14 +17,13 @@ pub enum ProblemKind {
     MethodNotAllowed,
     MalformedRequest,
     UnsupportedMediaType,
-    NotAcceptableSize,
+    TooLarge,
     Invalid,
     InvalidQuery,
     Conflict,
     PreconditionFailed,
     Unauthorized,
     Forbidden,
-    TooManyRequests,
     HeaderTooLarge,
     UriTooLong,
     Timeout,
@@ -33,19 +32,18 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 16] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::MalformedRequest,
         Self::UnsupportedMediaType,
-        Self::NotAcceptableSize,
+        Self::TooLarge,
         Self::Invalid,
         Self::InvalidQuery,
         Self::Conflict,
         Self::PreconditionFailed,
         Self::Unauthorized,
         Self::Forbidden,
-        Self::TooManyRequests,
         Self::HeaderTooLarge,
         Self::UriTooLong,
         Self::Timeout,
@@ -72,7 +70,7 @@ impl ProblemKind {
                 "The body has the wrong media type",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
             ),
-            Self::NotAcceptableSize => (
+            Self::TooLarge => (
                 "too-large",
                 "The body is too large",
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -106,11 +104,6 @@ impl ProblemKind {
                 "forbidden",
                 "The access token does not allow that",
                 StatusCode::FORBIDDEN,
-            ),
-            Self::TooManyRequests => (
-                "too-many-requests",
-                "Too many requests",
-                StatusCode::TOO_MANY_REQUESTS,
             ),
             Self::HeaderTooLarge => (
                 "header-too-large",

@@ -137,10 +137,9 @@ async fn watch_the_clock(app: &App) {
 
 /// Deletes what has expired, in batches that disturb nobody.
 async fn sweep(app: &App) -> Result<(), Fault> {
-    let most_failures = app.config.throttle.max_failures;
     while sessions::sweep(app.clock.now(), &mut *app.pool.acquire().await?).await? > 0 {}
     while throttle::sweep(
-        most_failures,
+        &app.config.throttle,
         app.clock.now(),
         &mut *app.pool.acquire().await?,
     )

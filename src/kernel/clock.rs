@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
+use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 /// Tells the time, in whole microseconds: what PostgreSQL keeps, so that a stored time equals the one it was made from.
@@ -41,6 +42,11 @@ impl Clock for MovableClock {
     fn now(&self) -> OffsetDateTime {
         SystemClock.now() + Duration::microseconds(self.offset_us.load(Ordering::SeqCst))
     }
+}
+
+/// As JSON shows times: RFC 3339, with `Z`.
+pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
+    at.format(&Rfc3339).unwrap_or_default()
 }
 
 /// A stopwatch for how long something took; no clock moves it.

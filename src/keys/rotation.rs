@@ -102,7 +102,8 @@ pub(crate) async fn rotate(algs: &[Alg], cx: &Cx) -> Result<Vec<SigningKey>, Rot
     turn(algs, false, cx).await
 }
 
-/// The same without waiting, and the present keys are gone at once: out of JWKS, and what they signed is refused (checklist 56).
+/// The same without waiting, and the present keys and those of before are gone at once: out of JWKS, and what they signed is refused
+/// (checklist 56). Whoever must fear for the next key too does it twice.
 pub(crate) async fn rotate_in_emergency(
     algs: &[Alg],
     cx: &Cx,
@@ -125,7 +126,7 @@ async fn turn(algs: &[Alg], emergency: bool, cx: &Cx) -> Result<Vec<SigningKey>,
         if emergency {
             for key in keys
                 .iter()
-                .filter(|key| key.alg == alg && key.step == Step::Current)
+                .filter(|key| key.alg == alg && key.step != Step::Next)
             {
                 remove(key, Action::SigningKeyRevoked, &mut tx, cx).await?;
             }

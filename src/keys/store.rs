@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::{SigningKey, Step};
+use crate::db::locks;
 use crate::kernel::Fault;
 
 struct Row {
@@ -119,21 +120,24 @@ pub(super) async fn delete(kid: &str, db: &mut PgConnection) -> Result<(), Fault
     Ok(())
 }
 
-/// Held by whoever changes keys, for a transaction.
-const LOCK: i64 = 0x646f_6f72_0002;
-
 /// `false` where another replica is changing keys right now.
 pub(super) async fn try_lock(db: &mut PgConnection) -> Result<bool, Fault> {
-    let mine = sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "mine!""#, LOCK)
-        .fetch_one(db)
-        .await?;
+    let mine = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "mine!""#,
+        locks::SIGNING_KEYS
+    )
+    .fetch_one(db)
+    .await?;
     Ok(mine)
 }
 
 /// Waits until no other replica is changing keys; the lock lasts as long as the transaction.
 pub(super) async fn lock(db: &mut PgConnection) -> Result<(), Fault> {
-    sqlx::query!(r#"select pg_advisory_xact_lock($1) as "locked!: ()""#, LOCK)
-        .fetch_one(db)
-        .await?;
+    sqlx::query!(
+        r#"select pg_advisory_xact_lock($1) as "locked!: ()""#,
+        locks::SIGNING_KEYS
+    )
+    .fetch_one(db)
+    .await?;
     Ok(())
 }

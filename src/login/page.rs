@@ -1,14 +1,14 @@
 //! `/login`, `/login/new-password` and `/logout`.
 
 use askama::Template;
-use axum::http::header::{COOKIE, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{COOKIE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::config::Issuer;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::{Actor, Cx};
-use crate::http::{PageError, PageForm, assets_version, page};
+use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::{Secret, random};
 use crate::sessions::{self, SignedIn, Stage, Visitor, check_form, form_token};
 use crate::users::{self, ChoiceError, SignIn};
@@ -118,21 +118,14 @@ pub(crate) async fn post(
             &cx,
         ),
         Checked::TooMany { retry_after } => {
-            let problem = format!(
-                "Too many attempts. Please wait {} and try again.",
-                in_words(retry_after)
-            );
-            let mut response = sign_in_page(
+            let response = sign_in_page(
                 StatusCode::TOO_MANY_REQUESTS,
                 attempt.expose(),
                 &username,
-                Some(problem),
+                Some(too_many(retry_after)),
                 &cx,
             )?;
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from(retry_after));
-            Ok(response)
+            Ok(come_again(response, retry_after))
         }
     }
 }
@@ -152,9 +145,17 @@ pub(crate) async fn post_new_password(
         .take("new_password")
         .unwrap_or_else(|| Secret::new(String::new()));
     let cx = cx.acting(Actor::Session { user_id: person.id });
-    if let Err(problem) = choose_password(&person, &password, &cx).await? {
-        return new_password_page(&token, &person, Some(problem), &cx);
-    }
+    let person = match users::choose_password(&person, &password, &cx).await {
+        Ok(person) => person,
+        Err(ChoiceError::Fault(fault)) => return Err(fault.into()),
+        Err(ChoiceError::TooMany { retry_after }) => {
+            let problem = too_many(retry_after);
+            let mut response = new_password_page(&token, &person, Some(problem), &cx)?;
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            return Ok(come_again(response, retry_after));
+        }
+        Err(problem) => return new_password_page(&token, &person, Some(problem.to_string()), &cx),
+    };
     sessions::sign_in(&session, &person, &cx).await?;
     Ok(Redirect::to("/account").into_response())
 }
@@ -201,25 +202,6 @@ pub(crate) async fn post_logout(
     Ok((forget, Redirect::to("/login")).into_response())
 }
 
-/// Gives a person the password that they chose, or tells them why not.
-pub(crate) async fn choose_password(
-    person: &SignIn,
-    password: &Secret<String>,
-    cx: &Cx,
-) -> Result<Result<(), String>, PageError> {
-    match users::choose_password(person, password, cx).await {
-        Ok(()) => Ok(Ok(())),
-        Err(ChoiceError::Policy(problem)) => Ok(Err(problem.to_string())),
-        Err(ChoiceError::Same) => Ok(Err(
-            "That is the password you have. Choose another.".to_owned()
-        )),
-        Err(ChoiceError::Overtaken) => Ok(Err(
-            "Your account has changed meanwhile. Sign in again.".to_owned(),
-        )),
-        Err(ChoiceError::Fault(fault)) => Err(fault.into()),
-    }
-}
-
 fn sign_in_page(
     status: StatusCode,
     attempt: &str,
@@ -250,11 +232,7 @@ fn new_password_page(
     } else {
         StatusCode::OK
     };
-    let username = person
-        .email
-        .as_deref()
-        .or(person.username.as_deref())
-        .unwrap_or("");
+    let username = person.identifier();
     page(
         status,
         &NewPasswordPage {
@@ -297,13 +275,4 @@ fn set_attempt_cookie(value: &Secret<String>, issuer: &Issuer) -> Result<HeaderV
         .map_err(|e| crate::kernel::Fault::internal("setting a cookie", e))?;
     cookie.set_sensitive(true);
     Ok(cookie)
-}
-
-/// A wait, for people.
-pub(crate) fn in_words(seconds: u32) -> String {
-    match seconds {
-        0..=1 => "a second".to_owned(),
-        2..=90 => format!("{seconds} seconds"),
-        _ => format!("{} minutes", seconds.div_ceil(60)),
-    }
 }

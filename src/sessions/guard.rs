@@ -13,7 +13,7 @@ use crate::cx::{Actor, Cx};
 use crate::http::{Form, PageError};
 use crate::kernel::Fault;
 use crate::kernel::id::uuid_v7;
-use crate::users::{self, SignIn, Standing, Status};
+use crate::users::{self, SignIn, Status};
 
 /// Keeps the tokens of sessions and those of login attempts apart.
 const CSRF_KIND: &str = "session";
@@ -59,13 +59,8 @@ impl FromRequestParts<App> for Visitor {
             users::find_sign_in_by_id(data.user_id, &mut connection).await?
         };
         let person = person.filter(|p| {
-            let standing = Standing {
-                active: p.status == Status::Active,
-                admin: p.admin,
-                tokens_valid_from: p.tokens_valid_from,
-            };
-            // An admin's session lives shorter: whoever became one signs in anew.
-            standing.active && standing.accepts(data.began_at) && standing.admin == data.admin
+            let demanded = data.stage == Stage::SignedIn || p.password_change_required;
+            p.status == Status::Active && p.tokens_valid_from == data.valid_from && demanded
         });
         let cx = match &person {
             Some(p) if data.stage == Stage::SignedIn => cx.acting(Actor::Session { user_id: p.id }),
@@ -131,6 +126,7 @@ pub(super) async fn begin(
         stage,
         admin: person.admin,
         began_at: cx.now,
+        valid_from: person.tokens_valid_from,
         ip: cx.origin.ip.map(|ip| ip.to_string()),
         user_agent: cx.origin.user_agent.clone(),
     };

@@ -25,6 +25,10 @@ pub(crate) struct SessionData {
     pub(crate) admin: bool,
     #[serde(with = "time::serde::rfc3339")]
     pub(crate) began_at: OffsetDateTime,
+    /// The person's `tokens_valid_from` as it was when their password was looked at: while it is the same, the session counts. No
+    /// clock decides, so a sign-in that was under way when the password was changed comes to nothing.
+    #[serde(with = "time::serde::rfc3339")]
+    pub(crate) valid_from: OffsetDateTime,
     pub(crate) ip: Option<String>,
     pub(crate) user_agent: Option<String>,
 }

@@ -1,4 +1,7 @@
 //! Signing in, signing out, and ending a session from another one.
+//!
+//! tower-sessions writes sessions on a connection of its own, so signing in and out are recorded first: a crash between the two leaves
+//! a record too many, never a session that nobody has heard of.
 
 use tower_sessions::Session;
 use uuid::Uuid;
@@ -11,9 +14,9 @@ use crate::users::SignIn;
 
 /// Signs `person` in at this browser, under a new session id.
 pub(crate) async fn sign_in(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
-    guard::begin(session, person, Stage::SignedIn, cx).await?;
-    let cx = cx.acting(Actor::Session { user_id: person.id });
-    record(Action::SignedIn, person.id, &cx).await
+    let acting = cx.acting(Actor::Session { user_id: person.id });
+    record(Action::SignedIn, person.id, &acting).await?;
+    guard::begin(session, person, Stage::SignedIn, cx).await
 }
 
 /// Lets `person`, whose password was right, no further than to the step that demands a new one.
@@ -27,8 +30,8 @@ pub(crate) async fn demand_new_password(
 
 /// Signs `person` out at this browser: the server's record goes, and the cookie with the answer.
 pub(crate) async fn sign_out(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
-    guard::end(session).await?;
-    record(Action::SignedOut, person.id, cx).await
+    record(Action::SignedOut, person.id, cx).await?;
+    guard::end(session).await
 }
 
 /// Ends one session of `user`, by its public id. Somebody else's session is none of theirs: nothing happens.

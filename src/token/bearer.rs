@@ -5,7 +5,6 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
-use time::OffsetDateTime;
 
 use super::audience;
 use crate::app::App;
@@ -106,18 +105,12 @@ async fn actor(claims: &Map<String, Value>, cx: &Cx) -> Result<Option<Actor>, Be
     let Some(id) = text("sub").and_then(|sub| sub.parse::<UserId>().ok()) else {
         return Ok(None);
     };
-    let issued = claims
-        .get("iat")
-        .and_then(Value::as_i64)
-        .and_then(|iat| OffsetDateTime::from_unix_timestamp(iat).ok());
-    let Some(issued) = issued else {
-        return Ok(None);
-    };
     let standing = {
         let mut connection = cx.connection().await?;
         users::find_standing(id, &mut connection).await?
     };
-    let live = standing.is_some_and(|s| s.active && s.admin && s.accepts(issued));
+    let live = standing
+        .is_some_and(|s| s.active && s.admin && text("epoch") == Some(s.epoch(id).as_str()));
     Ok(live.then_some(Actor::Person {
         id,
         client_id,

@@ -19,4 +19,7 @@ pub(super) struct AccessTokenClaims<'a> {
     /// When the person proved themselves; a client's token has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) auth_time: Option<i64>,
+    /// Which of the person's epochs it belongs to; ours alone to check ([`crate::users::epoch`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) epoch: Option<&'a str>,
 }

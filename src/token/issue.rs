@@ -10,7 +10,6 @@ use crate::http::OAuthError;
 use crate::jose::Typ;
 use crate::kernel::span::Span;
 use crate::kernel::{ScopeSet, UserId, random};
-use time::OffsetDateTime;
 
 /// What a grant decided.
 pub(super) struct Granted<'a> {
@@ -25,8 +24,8 @@ pub(super) enum Subject {
     Client,
     Person {
         id: UserId,
-        /// Earlier tokens of theirs are refused.
-        tokens_valid_from: OffsetDateTime,
+        /// [`crate::users::epoch`], as it was when their password was looked at.
+        epoch: String,
     },
 }
 
@@ -44,35 +43,21 @@ pub(super) fn issue(granted: Granted<'_>, cx: &Cx) -> Result<Issued, OAuthError>
         .access_token_lifetime
         .unwrap_or(cx.app.config.tokens.access_token_lifetime);
     let now = cx.now.unix_timestamp();
-    let (sub, iat, auth_time) = match granted.subject {
-        Subject::Client => (granted.client.id.to_string(), now, None),
-        Subject::Person {
-            id,
-            tokens_valid_from,
-        } => {
-            // In the second of a password change, say: whole seconds would date the token before what ended the earlier ones.
-            let iat = if cx
-                .now
-                .replace_nanosecond(0)
-                .is_ok_and(|second| second < tokens_valid_from)
-            {
-                now + 1
-            } else {
-                now
-            };
-            (id.to_string(), iat, Some(iat))
-        }
+    let (sub, epoch) = match granted.subject {
+        Subject::Client => (granted.client.id.to_string(), None),
+        Subject::Person { id, epoch } => (id.to_string(), Some(epoch)),
     };
     let claims = AccessTokenClaims {
         iss: cx.app.config.issuer.as_str(),
         sub: &sub,
         aud: &granted.audience,
-        exp: iat + i64::from(expires_in.whole_seconds()),
-        iat,
+        exp: now + i64::from(expires_in.whole_seconds()),
+        iat: now,
         jti: &URL_SAFE_NO_PAD.encode(random::bytes::<16>()),
         client_id: granted.client.id.as_str(),
         scope: &granted.scope,
-        auth_time,
+        auth_time: epoch.as_ref().map(|_| now),
+        epoch: epoch.as_deref(),
     };
     let access_token = cx
         .app

@@ -3,10 +3,9 @@
 //! A member that is not set is absent from answers. In requests an absent member and `null` mean the same: not set.
 
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::model::{Address, Claims, Fields, Status, User};
+use crate::kernel::clock::rfc3339;
 
 /// Members that the server owns: accepted where they are unchanged, refused by name where they are changed, and on create always.
 pub(super) const OWNED: [&str; 5] = [
@@ -48,11 +47,6 @@ impl User {
         members.insert("updated_at".to_owned(), json!(rfc3339(self.updated_at)));
         members
     }
-}
-
-/// RFC 3339 with `Z`.
-pub(crate) fn rfc3339(at: OffsetDateTime) -> String {
-    at.format(&Rfc3339).unwrap_or_default()
 }
 
 impl Fields {

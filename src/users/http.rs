@@ -13,7 +13,7 @@ use super::operations::{self, SetPassword, Update, UserError};
 use super::search::{self, Filter};
 use super::{Status, User};
 use crate::cx::Cx;
-use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query};
+use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
 use crate::kernel::{Secret, UserId};
 
 const PATH: &str = "/api/v1/users";
@@ -128,16 +128,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     let user = operations::get(id, &cx).await?;
     let etag = HeaderValue::from(ETag(user.version));
-    let known = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|v| v.to_str().ok())
-        .flat_map(|v| v.split(','));
-    // RFC 9110 §13.1.2 compares weakly.
-    if known
-        .map(str::trim)
-        .any(|tag| tag == "*" || tag.trim_start_matches("W/").as_bytes() == etag.as_bytes())
-    {
+    if is_known(&etag, &headers) {
         return Ok(private(
             (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response(),
         ));

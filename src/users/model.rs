@@ -1,6 +1,9 @@
 //! A person: OpenID Connect's standard claims (Core §5.1) and Doorward's own fields.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::kernel::{Secret, UserId};
@@ -118,6 +121,14 @@ pub(crate) struct SignIn {
     pub(crate) tokens_valid_from: OffsetDateTime,
 }
 
+impl SignIn {
+    /// What they sign in with, for a password manager: their address, else their username.
+    pub(crate) fn identifier(&self) -> &str {
+        let either = self.email.as_deref().or(self.username.as_deref());
+        either.unwrap_or("")
+    }
+}
+
 /// Whether a person who was let in before still is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Standing {
@@ -127,9 +138,19 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// Whether what was given out at `issued` still counts. Tokens tell whole seconds, so the comparison is exact only because
-    /// the mint never dates one before `tokens_valid_from`.
-    pub(crate) fn accepts(&self, issued: OffsetDateTime) -> bool {
-        issued >= self.tokens_valid_from
+    /// What tokens say they were given out under.
+    pub(crate) fn epoch(&self, id: UserId) -> String {
+        epoch(id, self.tokens_valid_from)
     }
+}
+
+/// Names the time between two events that end what a person was given (disabled, a new password, another rank), without telling
+/// when they were. A token carries it and is good while it is the present one: no clock decides, so a sign-in that was under way when
+/// the password was changed gives nothing that lives on.
+pub(crate) fn epoch(id: UserId, tokens_valid_from: OffsetDateTime) -> String {
+    let mut hash = Sha256::new();
+    hash.update(b"epoch");
+    hash.update(id.0.as_bytes());
+    hash.update(tokens_valid_from.unix_timestamp_nanos().to_be_bytes());
+    URL_SAFE_NO_PAD.encode(&hash.finalize()[..9])
 }

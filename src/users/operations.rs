@@ -107,9 +107,8 @@ pub(crate) async fn create(
         updated_at: cx.now,
     };
     // Nothing was given out before: tokens of this very second count, though they tell whole seconds.
-    let tokens_valid_from = cx.now.replace_nanosecond(0).unwrap_or(cx.now);
     let mut tx = cx.begin().await?;
-    store::insert(&user, hash.as_ref(), tokens_valid_from, &mut tx)
+    store::insert(&user, hash.as_ref(), cx.now, &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
     events::append(EventKind::Created, user.id, user.version, cx.now, &mut tx).await?;
@@ -142,6 +141,8 @@ pub(crate) async fn update(
     let fields = apply(&before, update)?;
     check_rank(&before, &fields, cx)?;
     let disabled = fields.status == Status::Disabled && before.fields.status == Status::Active;
+    // Of another rank, other lives of sessions and other scopes hold: they sign in anew.
+    let ends = disabled || fields.admin != before.fields.admin;
     if fields == before.fields {
         // Nothing to write, so nothing decides but the version itself, under the row's lock.
         return if if_match.allows(before.version) {
@@ -150,19 +151,11 @@ pub(crate) async fn update(
             Err(UserError::Stale)
         };
     }
-    let ends_tokens = disabled.then_some(cx.now);
-    let version = store::update(
-        id,
-        &fields,
-        if_match.versions(),
-        ends_tokens,
-        cx.now,
-        &mut tx,
-    )
-    .await
-    .on_constraint(&UNIQUE)?;
+    let version = store::update(id, &fields, if_match.versions(), ends, cx.now, &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?;
     let version = version.ok_or(UserError::Stale)?;
-    if disabled {
+    if ends {
         sessions::end_all(id, &mut tx).await?;
     }
     events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
@@ -259,7 +252,7 @@ pub(crate) async fn set_password(
     })
 }
 
-/// Demands that the person chooses a new password at the next sign-in.
+/// Demands that the person signs in anew and then chooses a new password. Whoever has the old one is out.
 pub(crate) async fn require_password_change(
     id: UserId,
     if_match: &IfMatch,
@@ -273,6 +266,7 @@ pub(crate) async fn require_password_change(
     let version = store::require_password_change(id, if_match.versions(), cx.now, &mut tx)
         .await?
         .ok_or(UserError::Stale)?;
+    sessions::end_all(id, &mut tx).await?;
     events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordChangeRequired,
@@ -302,12 +296,8 @@ async fn hash(
     fields: &Fields,
     cx: &Cx,
 ) -> Result<Secret<String>, UserError> {
-    let known = [&fields.email, &fields.username, &fields.name]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect::<Vec<_>>();
-    credentials::policy::check(password.expose(), &known, &cx.app.config.passwords)
+    let known = [&fields.email, &fields.username, &fields.name];
+    credentials::policy::check(password.expose(), known, &cx.app.config.passwords)
         .map_err(UserError::Password)?;
     Ok(cx.app.hasher.hash(password).await?)
 }

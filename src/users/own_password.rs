@@ -1,8 +1,11 @@
 //! A person's own new password, from the account page or the step at sign-in that demands one.
 
+use std::fmt;
+
 use super::{SignIn, store};
 use crate::audit::{self, Action, Change, Target};
-use crate::credentials::{self, PolicyError, Verdict};
+use crate::credentials::throttle::{self, Attempt};
+use crate::credentials::{self, PolicyError, Verdict, Via};
 use crate::cx::Cx;
 use crate::events::{self, EventKind};
 use crate::kernel::{Fault, Secret};
@@ -14,9 +17,25 @@ pub(crate) enum ChoiceError {
     Policy(PolicyError),
     /// It is the one they have.
     Same,
+    /// Too many tries lately: again in so many seconds.
+    TooMany {
+        retry_after: u32,
+    },
     /// Since `person` was read somebody set their password, or disabled or deleted them.
     Overtaken,
     Fault(Fault),
+}
+
+impl fmt::Display for ChoiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(problem) => problem.fmt(f),
+            Self::Same => f.write_str("That is the password you have. Choose another."),
+            Self::Overtaken => f.write_str("Your account has changed meanwhile. Sign in again."),
+            Self::TooMany { .. } => f.write_str("Too many attempts. Please wait and try again."),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
 }
 
 impl<E: Into<Fault>> From<E> for ChoiceError {
@@ -25,19 +44,21 @@ impl<E: Into<Fault>> From<E> for ChoiceError {
     }
 }
 
-/// Gives `person` the password that they chose; all their sessions and tokens end. Whoever calls has checked the old one.
+/// Gives `person` the password that they chose, and the person as they are then; all their sessions and tokens end. Whoever calls has
+/// checked the old one.
 pub(crate) async fn choose_password(
     person: &SignIn,
     password: &Secret<String>,
     cx: &Cx,
-) -> Result<(), ChoiceError> {
-    let known: Vec<&str> = [&person.email, &person.username, &person.name]
-        .into_iter()
-        .flatten()
-        .map(String::as_str)
-        .collect();
-    credentials::policy::check(password.expose(), &known, &cx.app.config.passwords)
+) -> Result<SignIn, ChoiceError> {
+    let known = [&person.email, &person.username, &person.name];
+    credentials::policy::check(password.expose(), known, &cx.app.config.passwords)
         .map_err(ChoiceError::Policy)?;
+    // Counted like any other password that is tried (checklist 92): this tells whether it is the present one.
+    let attempt = Attempt::of(Some(person.id), person.identifier(), Via::Page, cx);
+    if let Some(retry_after) = throttle::count(&attempt, cx).await? {
+        return Err(ChoiceError::TooMany { retry_after });
+    }
     let hasher = &cx.app.hasher;
     let present = person.password_hash.as_ref();
     if hasher.verify(password, present).await? != Verdict::Wrong {
@@ -45,7 +66,7 @@ pub(crate) async fn choose_password(
     }
     let hash = hasher.hash(password).await?;
     let mut tx = cx.begin().await?;
-    let version = store::replace_own_password(person, &hash, cx.now, &mut tx)
+    let (version, tokens_valid_from) = store::replace_own_password(person, &hash, cx.now, &mut tx)
         .await?
         .ok_or(ChoiceError::Overtaken)?;
     sessions::end_all(person.id, &mut tx).await?;
@@ -59,5 +80,12 @@ pub(crate) async fn choose_password(
         cx,
     )
     .await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    throttle::give_back(&attempt, true, cx).await?;
+    Ok(SignIn {
+        tokens_valid_from,
+        password_hash: Some(hash),
+        password_change_required: false,
+        ..person.clone()
+    })
 }

@@ -223,12 +223,12 @@ pub(super) async fn insert(
 }
 
 /// Writes the fields where the person is at one of `versions` (`None`: at any) and gives the new version. Of racing writers that
-/// name the same version exactly one finds it: the guard is in the statement. `ends_tokens` also ends all tokens given out before.
+/// name the same version exactly one finds it: the guard is in the statement. `ends`: and ends everything given out before.
 pub(super) async fn update(
     id: UserId,
     fields: &Fields,
     versions: Option<&[i64]>,
-    ends_tokens: Option<OffsetDateTime>,
+    ends: bool,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<Option<i64>, sqlx::Error> {
@@ -237,7 +237,7 @@ pub(super) async fn update(
         update "user"
            set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
                phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
-               tokens_valid_from = greatest(tokens_valid_from, coalesce($14, tokens_valid_from)),
+               tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
                version = version + 1,
                updated_at = $15
          where id = $1
@@ -257,7 +257,7 @@ pub(super) async fn update(
         fields.phone_number_verified,
         fields.name,
         serde_json::to_value(&fields.claims).unwrap_or_default(),
-        ends_tokens,
+        ends,
         now,
     )
     .fetch_optional(db)
@@ -300,7 +300,7 @@ pub(crate) async fn update_password(
     let version = sqlx::query_scalar!(
         r#"
         update "user"
-           set password_hash = $3, password_change_required = $4, tokens_valid_from = $5, version = version + 1, updated_at = $5
+           set password_hash = $3, password_change_required = $4, tokens_valid_from = greatest(tokens_valid_from + interval '1 microsecond', $5), version = version + 1, updated_at = $5
          where id = $1
            and deleted_at is null
            and ($2::bigint[] is null or version = any ($2))
@@ -316,23 +316,23 @@ pub(crate) async fn update_password(
     Ok(version)
 }
 
-/// Sets the password that a person chose, and gives the new version; nothing where anything has ended their sessions since `person`
+/// Sets the password that a person chose, and gives the new version and the new epoch; nothing where anything has ended their sessions since `person`
 /// was read: an admin's new password is not undone by somebody who knew the old one.
 pub(super) async fn replace_own_password(
     person: &SignIn,
     hash: &Secret<String>,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<Option<i64>, Fault> {
-    let version = sqlx::query_scalar!(
+) -> Result<Option<(i64, OffsetDateTime)>, Fault> {
+    let row = sqlx::query!(
         r#"
         update "user"
-           set password_hash = $3, password_change_required = false, tokens_valid_from = $4, version = version + 1, updated_at = $4
+           set password_hash = $3, password_change_required = false, tokens_valid_from = greatest(tokens_valid_from + interval '1 microsecond', $4), version = version + 1, updated_at = $4
          where id = $1
            and deleted_at is null
            and status = 'active'
            and tokens_valid_from = $2
-        returning version"#,
+        returning version, tokens_valid_from"#,
         person.id.0,
         person.tokens_valid_from,
         hash.expose(),
@@ -340,10 +340,10 @@ pub(super) async fn replace_own_password(
     )
     .fetch_optional(db)
     .await?;
-    Ok(version)
+    Ok(row.map(|row| (row.version, row.tokens_valid_from)))
 }
 
-/// Demands a new password at the next sign-in, and gives the new version.
+/// Demands a new password at the next sign-in, ends all tokens given out before, and gives the new version.
 pub(super) async fn require_password_change(
     id: UserId,
     versions: Option<&[i64]>,
@@ -353,7 +353,7 @@ pub(super) async fn require_password_change(
     let version = sqlx::query_scalar!(
         r#"
         update "user"
-           set password_change_required = true, version = version + 1, updated_at = $3
+           set password_change_required = true, tokens_valid_from = greatest(tokens_valid_from + interval '1 microsecond', $3), version = version + 1, updated_at = $3
          where id = $1
            and deleted_at is null
            and ($2::bigint[] is null or version = any ($2))

@@ -255,6 +255,8 @@ impl Place {
             "max_connections=100",
             "logging_collector=off",
             "log_destination=stderr",
+            // Without the DETAIL that quotes what was in the row.
+            "log_error_verbosity=terse",
         ] {
             command.arg("-c").arg(setting);
         }

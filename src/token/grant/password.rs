@@ -1,7 +1,5 @@
 //! `password` (RFC 6749 §4.3): for what exists today. Not a back door: the credentials pass the login page's own check.
 
-use axum::http::StatusCode;
-
 use super::{PasswordRequest, registered};
 use crate::clients::{Client, Grant};
 use crate::credentials::{self, Checked, Via};
@@ -10,6 +8,7 @@ use crate::http::{OAuthCode, OAuthError};
 use crate::kernel::scope;
 use crate::token::audience;
 use crate::token::issue::{Granted, Subject};
+use crate::users;
 
 pub(in crate::token) async fn decide<'a>(
     request: PasswordRequest,
@@ -51,15 +50,7 @@ pub(in crate::token) async fn decide<'a>(
         Checked::Welcome(person) => person,
         // A new password is demanded: it is set at the login page, so here the old one is no longer good.
         Checked::MustChangePassword(_) | Checked::Refused => return Err(refused()),
-        Checked::TooMany { retry_after } => {
-            let error = OAuthError::new(
-                OAuthCode::InvalidGrant,
-                "Too many attempts; wait before the next.",
-            );
-            return Err(error
-                .status(StatusCode::TOO_MANY_REQUESTS)
-                .retry_after(retry_after));
-        }
+        Checked::TooMany { retry_after } => return Err(OAuthError::too_many(retry_after)),
     };
     let may_have = |name: &str| person.admin || !scope::OWN.contains(&name);
     let scope = audience::scope(request.wish.scope, client, may_have)?;
@@ -73,7 +64,7 @@ pub(in crate::token) async fn decide<'a>(
         client,
         subject: Subject::Person {
             id: person.id,
-            tokens_valid_from: person.tokens_valid_from,
+            epoch: users::epoch(person.id, person.tokens_valid_from),
         },
         scope,
         audience,

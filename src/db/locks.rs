@@ -1,0 +1,8 @@
+//! The advisory locks, all of them, so that no two share a number. They last as long as their transaction.
+
+/// The one notifier that has the round ([`super::notify`]).
+pub(crate) const NOTIFIER: i64 = 0x646f_6f72_0001;
+/// Whoever changes signing keys.
+pub(crate) const SIGNING_KEYS: i64 = 0x646f_6f72_0002;
+/// Of several replicas that start on an empty store, the one that makes the first people.
+pub(crate) const FIRST_START: i64 = 0x646f_6f72_0003;

@@ -44,7 +44,7 @@ pub(crate) enum Actor {
 }
 
 impl Actor {
-    /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (DESIGN, Scopes).
+    /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (docs/specification.md, The directory).
     pub(crate) fn may_touch_admins(&self) -> bool {
         match self {
             Self::Client { scope, .. } | Self::Person { scope, .. } => {

@@ -11,6 +11,7 @@ use crate::app::{App, Databases};
 use crate::config::Config;
 use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
+use crate::server::Doorkeeper;
 use crate::{router, server};
 
 /// Beyond the time that requests get to finish, for closing the rest.
@@ -34,13 +35,23 @@ impl Running {
         let address = listener
             .local_addr()
             .map_err(|e| Fault::internal("asking for the listener's address", e))?;
+        let doorkeeper = Doorkeeper::open(&config.tls)?;
         let app = App::build(config, databases, clock).await?;
         app.start_jobs();
+        if let Some(doorkeeper) = doorkeeper.clone() {
+            app.tasks
+                .spawn_until_stop(async move { doorkeeper.follow().await });
+        }
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the task that `stop` waits for first"
         )]
-        let serving = tokio::spawn(server::run(app.clone(), router::build(&app), listener));
+        let serving = tokio::spawn(server::run(
+            app.clone(),
+            router::build(&app),
+            listener,
+            doorkeeper,
+        ));
         Ok(Self {
             app,
             address,

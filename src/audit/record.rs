@@ -20,14 +20,15 @@ pub(crate) async fn record(
     store::insert(action, target, change, by, cx.now, db).await
 }
 
-/// Records what Doorward did by itself before there was a request.
+/// Records what was done while there was no running program yet: at a start, or by a command that works without one.
 pub(crate) async fn record_start(
+    actor: &Actor,
     action: Action,
     target: Target<'_>,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<(), Fault> {
-    let by = by(&Actor::System, &Origin::default());
+    let by = by(actor, &Origin::default());
     store::insert(action, target, Change::default(), by, now, db).await
 }
 

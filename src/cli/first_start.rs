@@ -1,7 +1,7 @@
 //! The first start on an empty store: a first admin and a first client, made by the ordinary operations and told once. Secrets go to a
 //! terminal or to files that only their owner reads, never to a log.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{IsTerminal, Write, stdout};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,8 @@ pub(super) async fn run(app: &App) -> Result<(), CliError> {
     .map_err(Fault::from)?;
     let empty = !users::any(&mut lock).await? && !clients::any(&mut lock).await?;
     if empty {
-        tell(&make(app).await?, app)?;
+        let place = Place::prepare(app)?;
+        place.tell(&make(app).await?, app)?;
     }
     lock.commit().await.map_err(Fault::from)?;
     connection.close().await.map_err(Fault::from)?;
@@ -88,14 +89,44 @@ async fn make(app: &App) -> Result<Made, CliError> {
     })
 }
 
-fn tell(made: &Made, app: &App) -> Result<(), CliError> {
-    let issuer = &app.config.issuer;
-    let token = issuer.join("/oauth2/token");
-    let login = issuer.join("/login");
-    let id = &made.client_id;
-    if stdout().is_terminal() {
-        output::line(format_args!(
-            "
+/// Where the secrets are told. Made ready before the secrets are, so that a folder that can't be written stops the start while
+/// nothing has been made.
+enum Place {
+    Terminal,
+    Files {
+        password: (PathBuf, File),
+        secret: (PathBuf, File),
+    },
+}
+
+impl Place {
+    fn prepare(app: &App) -> Result<Self, CliError> {
+        if stdout().is_terminal() {
+            return Ok(Self::Terminal);
+        }
+        let folder = &app.config.data_dir;
+        let wrong = |e: std::io::Error| {
+            let folder = folder.display();
+            CliError::Refused(format!(
+                "data_dir: the first secrets can't be written to {folder}: {e}"
+            ))
+        };
+        fs::create_dir_all(folder).map_err(wrong)?;
+        let folder = folder.canonicalize().map_err(wrong)?;
+        Ok(Self::Files {
+            password: open(&folder, "first-admin.password").map_err(wrong)?,
+            secret: open(&folder, "first-client.secret").map_err(wrong)?,
+        })
+    }
+
+    fn tell(self, made: &Made, app: &App) -> Result<(), CliError> {
+        let issuer = &app.config.issuer;
+        let token = issuer.join("/oauth2/token");
+        let login = issuer.join("/login");
+        let id = &made.client_id;
+        match self {
+            Self::Terminal => output::line(format_args!(
+                "
 This is Doorward's first start, so it made a first admin and a first client. Their secrets are shown this once.
 
   sign in at    {login}
@@ -109,34 +140,37 @@ A token:
 
   curl -sS -u '{id}:{secret}' -d grant_type=client_credentials {token}
 ",
-            password = made.password.expose(),
-            secret = made.client_secret.expose(),
-        ))
-    } else {
-        let folder = &app.config.data_dir;
-        fs::create_dir_all(folder)?;
-        let folder = folder.canonicalize()?;
-        let password = write(&folder, "first-admin.password", &made.password)?;
-        let secret = write(&folder, "first-client.secret", &made.client_secret)?;
-        tracing::info!(username = USERNAME, password_file = %password.display(), login, "made the first admin");
-        tracing::info!(client.id = %id, secret_file = %secret.display(), "made the first client");
-        // On standard output, to be pasted: the line reads the secret from its file.
-        let secret = secret.display().to_string().replace('\'', r"'\''");
-        output::line(format_args!(
-            "curl -sS -u \"{id}:$(cat '{secret}')\" -d grant_type=client_credentials {token}"
-        ))
+                password = made.password.expose(),
+                secret = made.client_secret.expose(),
+            )),
+            Self::Files { password, secret } => {
+                let password = write(password, &made.password)?;
+                let secret = write(secret, &made.client_secret)?;
+                tracing::info!(username = USERNAME, password_file = %password.display(), login, "made the first admin");
+                tracing::info!(client.id = %id, secret_file = %secret.display(), "made the first client");
+                // On standard output, to be pasted: the line reads the secret from its file.
+                let secret = secret.display().to_string().replace('\'', r"'\''");
+                output::line(format_args!(
+                    "curl -sS -u \"{id}:$(cat '{secret}')\" -d grant_type=client_credentials {token}"
+                ))
+            }
+        }
     }
 }
 
-/// Writes a secret to a new file of mode 0600; one that is left from an earlier life is replaced.
-fn write(folder: &Path, name: &str, secret: &Secret<String>) -> Result<PathBuf, CliError> {
+/// A new file of mode 0600; one that is left from an earlier life is replaced.
+fn open(folder: &Path, name: &str) -> std::io::Result<(PathBuf, File)> {
     let path = folder.join(name);
     let _ = fs::remove_file(&path);
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&path)?;
+    Ok((path, file))
+}
+
+fn write((path, mut file): (PathBuf, File), secret: &Secret<String>) -> Result<PathBuf, CliError> {
     file.write_all(secret.expose().as_bytes())?;
     file.sync_all()?;
     Ok(path)

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::CliError;
 use super::client::Format;
+use super::open::{self, Store};
+use super::{CliError, output};
 use crate::app::App;
+use crate::config::Config;
 use crate::cx::{Actor, Cx};
 use crate::jose::Alg;
 use crate::kernel::Secret;
-use crate::kernel::clock::rfc3339;
+use crate::kernel::clock::{Clock, SystemClock, rfc3339};
 use crate::keys::{self, RotateError, SigningKey, rotation};
 
 /// Look at the signing keys and change them
@@ -31,6 +33,12 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         format: Format,
     },
+    /// Give up signing keys whose sealing key is lost: the next start makes new ones, and every token that is out is refused
+    Abandon {
+        /// It can't be undone
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Take a private key in PEM as the next one of its algorithm
     Import {
         /// The file, or - for standard input
@@ -43,9 +51,25 @@ pub(super) enum KeysCommand {
     },
 }
 
-pub(super) async fn run(command: KeysCommand, app: &App) -> Result<(), CliError> {
+pub(super) async fn run(command: KeysCommand, config: Config) -> Result<(), CliError> {
+    if let KeysCommand::Abandon { .. } = command {
+        return abandon(config).await;
+    }
+    open::with_app(config, async |app| run_with(command, app).await).await
+}
+
+/// Works where nothing else does: the program itself does not start without its keys.
+async fn abandon(config: Config) -> Result<(), CliError> {
+    let store = Store::open(&config).await?;
+    let result = rotation::abandon(&store.databases.direct, SystemClock.now()).await;
+    store.close().await;
+    output::line(format_args!("{} signing keys are gone", result?))
+}
+
+async fn run_with(command: KeysCommand, app: &App) -> Result<(), CliError> {
     let cx = Cx::internal(app, Actor::Operator);
     match command {
+        KeysCommand::Abandon { .. } => Ok(()),
         KeysCommand::List(format) => {
             let keys = keys::list(&mut *cx.connection().await?).await?;
             print(&keys, &format)

@@ -102,9 +102,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
             Command::User(command) => {
                 open::with_app(config, async |app| user::run(command, app).await).await
             }
-            Command::Keys(command) => {
-                open::with_app(config, async |app| keys::run(command, app).await).await
-            }
+            Command::Keys(command) => keys::run(command, config).await,
         }
     });
     // Whatever a library left running on the blocking pool must not hold up the exit.

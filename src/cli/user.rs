@@ -47,6 +47,7 @@ pub(super) struct Create {
 
 #[derive(Args)]
 pub(super) struct One {
+    /// Their id, e-mail address or username
     #[arg(value_name = "ID")]
     id: String,
     #[command(flatten)]
@@ -55,6 +56,7 @@ pub(super) struct One {
 
 #[derive(Args)]
 pub(super) struct Password {
+    /// Their id, e-mail address or username
     #[arg(value_name = "ID")]
     id: String,
     /// Taken for granted: the password always comes from standard input

@@ -8,6 +8,7 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
     let Config {
         database,
         http,
+        tls,
         tokens,
         keys,
         passwords,
@@ -24,6 +25,21 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
         http.max_connections_per_address >= 1,
         "http.max_connections_per_address",
         "1 or more",
+    )?;
+    rule(
+        http.max_connections >= 1,
+        "http.max_connections",
+        "1 or more",
+    )?;
+    rule(
+        tls.certificate.is_some() == tls.key.is_some(),
+        "tls.certificate and tls.key",
+        "both or neither",
+    )?;
+    rule(
+        tls.certificate.is_none() || config.issuer.is_https(),
+        "issuer",
+        "https where tls.certificate is set",
     )?;
     for (span, name) in [
         (database.acquire_timeout, "database.acquire_timeout"),

@@ -6,5 +6,6 @@ mod sections;
 
 pub use load::{Flags, SettingsError, load};
 pub use sections::{
-    Config, Database, Http, Issuer, Keys, Log, LogFormat, Passwords, Sessions, Throttle, Tokens,
+    Config, Database, Http, Issuer, Keys, Log, LogFormat, Passwords, Sessions, Throttle, Tls,
+    Tokens,
 };

@@ -24,6 +24,7 @@ pub struct Config {
     pub keys_dir: PathBuf,
     pub database: Database,
     pub http: Http,
+    pub tls: Tls,
     pub tokens: Tokens,
     pub keys: Keys,
     pub passwords: Passwords,
@@ -41,6 +42,7 @@ impl Default for Config {
             keys_dir: PathBuf::from("./keys"),
             database: Database::default(),
             http: Http::default(),
+            tls: Tls::default(),
             tokens: Tokens::default(),
             keys: Keys::default(),
             passwords: Passwords::default(),
@@ -146,11 +148,22 @@ impl Default for Database {
     }
 }
 
+/// TLS of our own; without it, a proxy ends TLS.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// The certificate's chain in PEM, ours first.
+    pub certificate: Option<PathBuf>,
+    /// Its private key in PEM.
+    pub key: Option<PathBuf>,
+}
+
 /// Limits on every request, and whom to believe about its origin.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Networks of the proxies whose `X-Forwarded-For` is believed; exempt from the limit on connections.
+    #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
     /// Connections that one address may hold.
     pub max_connections_per_address: u32,
@@ -162,8 +175,38 @@ pub struct Http {
     pub handler_timeout: Span,
     /// How long a connection may stay idle.
     pub idle_timeout: Span,
-    /// How long a stop waits for what is under way.
+    /// Connections of everybody together.
+    pub max_connections: u32,
+    /// How long a stop still takes requests while `/readyz` says that it stops, so that load balancers hear of it.
+    pub drain_timeout: Span,
+    /// How long a stop then waits for what is under way.
     pub shutdown_timeout: Span,
+}
+
+/// A list of networks, or a text that separates them by commas, as an environment variable has it.
+fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Networks {
+        Text(String),
+        List(Vec<String>),
+    }
+    let parts = match Networks::deserialize(deserializer)? {
+        Networks::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        Networks::List(parts) => parts,
+    };
+    let parts = parts.iter().filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            // A single address is a network of one.
+            let one = part.parse::<IpAddr>().map(IpNet::from);
+            one.or_else(|_| part.parse()).map_err(|_| {
+                serde::de::Error::custom(
+                    "expected networks such as 10.0.0.0/8, separated by commas",
+                )
+            })
+        })
+        .collect()
 }
 
 impl Default for Http {
@@ -171,6 +214,8 @@ impl Default for Http {
         Self {
             trusted_proxies: Vec::new(),
             max_connections_per_address: 256,
+            max_connections: 10_000,
+            drain_timeout: Span::seconds(1),
             header_timeout: Span::seconds(10),
             body_timeout: Span::seconds(15),
             handler_timeout: Span::seconds(10),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
 
 use crate::config::Database;
@@ -48,7 +48,12 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
     if !scheme.iter().any(|scheme| url.starts_with(scheme)) {
         return Err(EXPECTED);
     }
-    PgConnectOptions::from_str(url).map_err(|_| EXPECTED)
+    let options = PgConnectOptions::from_str(url).map_err(|_| EXPECTED)?;
+    // PostgreSQL's own `require` encrypts for whoever answers. Whoever asks for TLS gets the server they named (checklist 172).
+    Ok(match options.get_ssl_mode() {
+        PgSslMode::Require | PgSslMode::VerifyCa => options.ssl_mode(PgSslMode::VerifyFull),
+        _ => options,
+    })
 }
 
 /// Brings the schema up to this binary's, under PostgreSQL's advisory lock, so that any number of replicas may start at once.
@@ -71,4 +76,25 @@ pub(crate) async fn migrate(options: &PgConnectOptions) -> Result<(), Fault> {
 /// The newest migration that this binary knows.
 pub(crate) fn newest_migration() -> i64 {
     MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_asks_for_tls_gets_the_server_they_named() {
+        // S-172
+        for (query, verified) in [
+            ("?sslmode=require", true),
+            ("?sslmode=verify-ca", true),
+            ("?sslmode=verify-full", true),
+            ("?sslmode=disable", false),
+            ("", false),
+        ] {
+            let options = options(&format!("postgres://u@db.example/d{query}")).unwrap();
+            let mode = options.get_ssl_mode();
+            assert_eq!(matches!(mode, PgSslMode::VerifyFull), verified, "{query}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What can happen to a person (DESIGN, JSON).
+//! What can happen to a person.
 
 /// The `type` of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

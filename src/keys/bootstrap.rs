@@ -9,6 +9,7 @@ use super::ring::KeyRing;
 use super::{SigningKey, Step, sealing, store};
 use crate::audit::{self, Action, Target};
 use crate::config::Config;
+use crate::cx::Actor;
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
 use crate::kernel::seal::SealingKeys;
@@ -38,7 +39,8 @@ pub(crate) async fn bootstrap(
             let key = SigningKey::seal(&private, alg, step, &sealing, now);
             store::insert(&key, &mut tx).await?;
             let target = Target::SigningKey(&key.kid);
-            audit::record_start(Action::SigningKeyMade, target, now, &mut tx).await?;
+            audit::record_start(&Actor::System, Action::SigningKeyMade, target, now, &mut tx)
+                .await?;
             keys.push(key);
         }
     }

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 use super::{SigningKey, Step, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::clients;
-use crate::cx::Cx;
+use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic};
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
@@ -159,6 +160,26 @@ pub(crate) async fn import(alg: Alg, pem: &[u8], cx: &Cx) -> Result<SigningKey, 
     db::forget(Topic::SigningKeys, "", &mut tx).await?;
     tx.commit().await?;
     Ok(key)
+}
+
+/// Gives up all signing keys, for when the sealing key is lost; gives how many. Works without one, as the operator.
+pub(crate) async fn abandon(
+    direct: &PgConnectOptions,
+    now: OffsetDateTime,
+) -> Result<usize, Fault> {
+    let mut connection = PgConnection::connect_with(direct).await?;
+    let mut tx = connection.begin().await?;
+    store::lock(&mut tx).await?;
+    let keys = store::list(&mut tx).await?;
+    for key in &keys {
+        store::delete(&key.kid, &mut tx).await?;
+        let target = Target::SigningKey(&key.kid);
+        let action = Action::SigningKeyRemoved;
+        audit::record_start(&Actor::Operator, action, target, now, &mut tx).await?;
+    }
+    tx.commit().await?;
+    connection.close().await?;
+    Ok(keys.len())
 }
 
 fn of(keys: &[SigningKey], alg: Alg, step: Step) -> Option<&SigningKey> {

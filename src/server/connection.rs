@@ -11,10 +11,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::Watcher;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
-use super::patience::{Patient, Phase};
+use super::patience::{Patient, Phase, SharedPhase};
 use crate::config::Http;
 use crate::http::Peer;
 
@@ -25,16 +25,23 @@ const MAX_FIELDS: usize = 100;
 const MAX_STREAMS: u32 = 128;
 const PING_EVERY: Duration = Duration::from_secs(20);
 
+/// Says that a request was answered, also where the client gave it up.
+struct Done(SharedPhase);
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        self.0.done();
+    }
+}
+
 /// Serves one connection to its end, or until `watcher` asks it to finish.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     router: Router,
     limits: Http,
     watcher: Watcher,
 ) {
-    // Answers are small: waiting to fill a packet only adds latency.
-    let _ = stream.set_nodelay(true);
     let (stream, phase) = Patient::new(
         stream,
         limits.header_timeout.std(),
@@ -42,17 +49,18 @@ pub(super) async fn serve(
     );
     let service = service_fn(move |request: Request<Incoming>| {
         let phase = phase.clone();
-        phase.set(if request.version() == Version::HTTP_2 {
-            Phase::Multiplexed
+        if request.version() == Version::HTTP_2 {
+            phase.stream_opened();
         } else {
-            Phase::Answering
-        });
+            phase.set(Phase::Answering);
+        }
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
         let answer = router.clone().call(request);
+        let done = Done(phase);
         async move {
             let answer = answer.await;
-            phase.done();
+            drop(done);
             answer
         }
     });

@@ -3,5 +3,7 @@
 mod connection;
 mod listener;
 mod patience;
+mod tls;
 
 pub(crate) use listener::run;
+pub(crate) use tls::Doorkeeper;

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -24,37 +24,58 @@ pub(super) enum Phase {
     Answering,
     /// Answered; the next request may come.
     Idle,
-    /// HTTP/2, which has pings of its own.
+    /// HTTP/2 with requests under way.
     Multiplexed,
+    /// HTTP/2 without: pings alone keep nothing open.
+    Quiet,
 }
 
 /// The phase, shared with the service.
 #[derive(Clone)]
-pub(super) struct SharedPhase(Arc<(AtomicU8, Mutex<Option<Waker>>)>);
+pub(super) struct SharedPhase(Arc<Shared>);
+
+struct Shared {
+    phase: AtomicU8,
+    /// Requests under way on an HTTP/2 connection.
+    streams: AtomicU32,
+    reader: Mutex<Option<Waker>>,
+}
 
 impl SharedPhase {
     pub(super) fn set(&self, phase: Phase) {
-        self.0.0.store(phase as u8, Ordering::Release);
+        self.0.phase.store(phase as u8, Ordering::Release);
+    }
+
+    /// A request began on an HTTP/2 connection.
+    pub(super) fn stream_opened(&self) {
+        self.0.streams.fetch_add(1, Ordering::AcqRel);
+        self.set(Phase::Multiplexed);
     }
 
     /// The request was answered.
     pub(super) fn done(&self) {
-        if self.get() == Phase::Answering {
-            self.set(Phase::Idle);
-            // The connection read ahead while we answered and sleeps on that: it must come back to start the idle timer.
-            if let Some(waker) = self.0.1.lock().ok().and_then(|mut waker| waker.take()) {
-                waker.wake();
+        match self.get() {
+            Phase::Answering => self.set(Phase::Idle),
+            // A new stream sets the phase again, on the same task as this.
+            Phase::Multiplexed if self.0.streams.fetch_sub(1, Ordering::AcqRel) == 1 => {
+                self.set(Phase::Quiet);
             }
+            _ => return,
+        }
+        // The connection read ahead while we answered and sleeps on that: it must come back to start the idle timer.
+        if let Some(waker) = self.0.reader.lock().ok().and_then(|mut w| w.take()) {
+            waker.wake();
         }
     }
 
     fn get(&self) -> Phase {
-        match self.0.0.load(Ordering::Acquire) {
+        match self.0.phase.load(Ordering::Acquire) {
             0 => Phase::Fresh,
             1 => Phase::Head,
             2 => Phase::Answering,
             3 => Phase::Idle,
-            _ => Phase::Multiplexed,
+            4 => Phase::Multiplexed,
+            _ => Phase::Quiet,
         }
     }
 }
@@ -72,10 +93,11 @@ pub(super) struct Patient<S> {
 impl<S> Patient<S> {
     /// `head`: from the first byte (or the connection) to the head's end; `idle`: between requests, and for a stuck write.
     pub(super) fn new(stream: S, head: Duration, idle: Duration) -> (Self, SharedPhase) {
-        let phase = SharedPhase(Arc::new((
-            AtomicU8::new(Phase::Fresh as u8),
-            Mutex::new(None),
-        )));
+        let phase = SharedPhase(Arc::new(Shared {
+            phase: AtomicU8::new(Phase::Fresh as u8),
+            streams: AtomicU32::new(0),
+            reader: Mutex::new(None),
+        }));
         (
             Self {
                 stream,
@@ -94,10 +116,10 @@ impl<S> Patient<S> {
         let phase = self.phase.get();
         let patience = match phase {
             Phase::Fresh | Phase::Head => self.head,
-            Phase::Idle => self.idle,
+            Phase::Idle | Phase::Quiet => self.idle,
             Phase::Answering | Phase::Multiplexed => {
                 self.reading = None;
-                if let Ok(mut waker) = self.phase.0.1.lock() {
+                if let Ok(mut waker) = self.phase.0.reader.lock() {
                     *waker = Some(cx.waker().clone());
                 }
                 return Poll::Pending;

@@ -1,4 +1,4 @@
-//! Which scopes a token gets, and for whom it is (DESIGN, Scopes and audiences; RFC 8707).
+//! Which scopes a token gets, and for whom it is (docs/specification.md, Scopes and audiences; RFC 8707).
 
 use crate::clients::Client;
 use crate::config::Issuer;

@@ -2,8 +2,9 @@
 
 use doorward::router::{Access, Route, table};
 use reqwest::Method;
+use serde_json::json;
 
-use crate::support::{Answer, Server};
+use crate::support::{Answer, Browser, Server};
 
 fn path(route: &Route) -> String {
     route
@@ -109,13 +110,16 @@ async fn every_page_behind_a_sign_in_leads_to_it() {
             }
         }
     }
-    let answer = Answer::of(
-        server
-            .request(Method::GET, "/api/v1/users")
-            .header("cookie", "doorward=AAAAAAAAAAAAAAAAAAAAAA"),
-    )
-    .await;
-    answer.problem(401, "unauthorized");
+    // A session opens no API, not even an admin's.
+    let admin = json!({ "username": "root", "admin": true });
+    server.user_with_password(admin, "wordy rivers 77").await;
+    let mut browser = Browser::new(&server);
+    browser.sign_in("root", "wordy rivers 77").await;
+    assert_eq!(browser.account().await, 200);
+    browser
+        .get("/api/v1/users")
+        .await
+        .problem(401, "unauthorized");
 }
 
 #[tokio::test]
@@ -222,4 +226,19 @@ async fn https_answers_pin_https() {
         "{cookie}"
     );
     assert!(!cookie.contains("Domain"));
+}
+
+#[test]
+fn the_specification_names_every_route() {
+    let specification = include_str!("../../docs/specification.md");
+    for route in table() {
+        if route.path == "/" || route.path.starts_with("/assets") {
+            continue;
+        }
+        assert!(
+            specification.contains(&format!("`{}`", route.path)),
+            "{}",
+            route.path
+        );
+    }
 }

@@ -73,16 +73,22 @@ async fn one_service_calls_and_the_other_checks() {
     let welcome = format!("200 OK the invoices, for \"{}\"\n", shop.id);
     assert_eq!(call(&shop, &url).await, welcome.repeat(2));
 
+    let other_alg = server
+        .client()
+        .grant("client_credentials")
+        .scope("invoices:read")
+        .audience(AUDIENCE)
+        .option("--signing-alg", "RS256")
+        .register()
+        .await;
+    assert!(call(&other_alg, &url).await.starts_with("200 OK"));
+
     for (scope, audience, told) in [
-        (
-            "invoices:write",
-            AUDIENCE,
-            "403 Forbidden insufficient_scope\n",
-        ),
+        ("invoices:write", AUDIENCE, "403 Forbidden \n"),
         (
             "invoices:read",
             "https://stock.example",
-            "401 Unauthorized invalid_token\n",
+            "401 Unauthorized \n",
         ),
     ] {
         let other = register(scope, audience).await;

@@ -233,6 +233,12 @@ async fn a_lost_or_wrong_sealing_key_stops_the_start() {
     );
     assert!(!file.exists(), "no new key takes the place of a lost one");
 
+    let abandon = async |args: &[&str]| {
+        let mut command = command::doorward(&database.url(), &folder.0);
+        let output = command.args(["keys", "abandon"]).args(args).output().await;
+        output.unwrap().status.success()
+    };
+
     let other = Folder::new("other");
     start(&CLUSTER.empty_database().await, &other)
         .await
@@ -255,6 +261,17 @@ async fn a_lost_or_wrong_sealing_key_stops_the_start() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     let running = start(&database, &folder).await.unwrap();
     assert_eq!(kids(&running).await, before);
+    running.stop().await;
+
+    // Really lost: given up, and the next start makes all anew.
+    fs::remove_file(&file).unwrap();
+    assert!(!abandon(&[]).await, "not without a yes");
+    assert!(start(&database, &folder).await.is_err());
+    assert!(abandon(&["--yes"]).await);
+    let running = start(&database, &folder).await.unwrap();
+    let after = kids(&running).await;
+    assert_eq!(after.len(), 8);
+    assert!(after.iter().all(|kid| !before.contains(kid)));
     running.stop().await;
 }
 

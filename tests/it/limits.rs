@@ -149,6 +149,58 @@ async fn a_body_that_is_too_large_is_answered() {
 }
 
 #[tokio::test]
+async fn a_form_has_so_many_parameters() {
+    // S-173: each name is held against all before it.
+    let server = Server::start().await;
+    let flood: String = (0..12_000).map(|i| format!("{i:x}&")).collect();
+    let request = server
+        .request(reqwest::Method::POST, "/oauth2/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(flood);
+    let answer = crate::support::Answer::of(request).await;
+    answer.refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn an_http2_connection_without_requests_is_closed_for_all_its_pings() {
+    // S-177
+    let server = Server::with(impatient).await;
+    let mut wire = Wire::open(&server).await;
+    let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    // GET /healthz, by HPACK's static table and literals.
+    let block: &[u8] = b"\x82\x86\x04\x08/healthz\x01\x01x";
+    let head = [&[0, 0, block.len() as u8, 1, 5, 0, 0, 0, 1], block].concat();
+    wire.send([preface, &head].concat()).await;
+    let pings = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            wire.send(b"\0\0\x08\x06\0\0\0\0\0pingping").await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(4), pings).await;
+    let said = wire.read_to_close(Duration::from_secs(1)).await;
+    assert!(said.contains("alive"), "it was answered first");
+}
+
+#[tokio::test]
+async fn load_balancers_hear_of_a_stop_before_it_closes_the_door() {
+    let server = Server::with(|config| config.http.drain_timeout = "2s".parse().unwrap()).await;
+    let (url, http) = (server.url.clone(), server.http.clone());
+    let stop = server.stop();
+    let ask = async {
+        crate::support::eventually(BOUND, "draining is said", async || {
+            let answer = http.get(format!("{url}/readyz")).send().await.unwrap();
+            let status = answer.status().as_u16();
+            status == 503 && answer.text().await.unwrap().contains("draining")
+        })
+        .await;
+        let jwks = http.get(format!("{url}/.well-known/jwks.json")).send();
+        assert_eq!(jwks.await.unwrap().status(), 200, "everything is answered");
+    };
+    tokio::join!(stop, ask);
+}
+
+#[tokio::test]
 async fn an_address_holds_so_many_connections() {
     // S-177
     let server = Server::with(|config| config.http.max_connections_per_address = 3).await;

@@ -791,6 +791,102 @@ async fn an_admin_who_lost_that_right_signs_in_anew() {
         303,
         "S-73: another privilege, another session"
     );
+    let token = server.admin_token().await;
+    server
+        .call(Method::PATCH, &path, &token, Some(json!({ "admin": true })))
+        .await;
+    assert_eq!(browser.account().await, 303, "what ended stays ended");
+}
+
+#[tokio::test]
+async fn demanding_a_new_password_ends_what_was_given_out() {
+    let server = Server::start().await;
+    let user = server
+        .user_with_password(json!({ "username": "root", "admin": true }), PASSWORD)
+        .await;
+    let client = server
+        .client()
+        .grant("password")
+        .scope("users:read")
+        .register()
+        .await;
+    let taken = client.password("root", PASSWORD, &[]).await.json();
+    let token = taken["access_token"].as_str().unwrap();
+    let mut browser = Browser::new(&server);
+    browser.sign_in("root", PASSWORD).await;
+    let path = format!("/api/v1/users/{}", user["id"].as_str().unwrap());
+    let read = async || server.call(Method::GET, &path, token, None).await.status;
+    assert_eq!((browser.account().await, read().await), (200, 200));
+    let demanded = server
+        .call(
+            Method::POST,
+            &format!("{path}/require-password-change"),
+            &server.admin_token().await,
+            None,
+        )
+        .await;
+    assert_eq!(demanded.status, 204);
+    assert_eq!((browser.account().await, read().await), (303, 401));
+}
+
+#[tokio::test]
+async fn a_sign_in_under_way_while_the_password_is_changed_comes_to_nothing() {
+    // The old password is read, and its hash takes its time; meanwhile an admin sets another.
+    let server = Server::with(|config| config.passwords.iterations = 40).await;
+    let user = server
+        .user_with_password(json!({ "username": "root", "admin": true }), PASSWORD)
+        .await;
+    let client = server
+        .client()
+        .grant("password")
+        .scope("users:read")
+        .register()
+        .await;
+    let path = format!("/api/v1/users/{}", user["id"].as_str().unwrap());
+    let password = format!("{path}/password");
+    let admin = server.admin_token().await;
+    let mut thieves: Vec<Browser<'_>> = (0..4).map(|_| Browser::new(&server)).collect();
+    let (set, _) = {
+        let thefts = thieves.iter_mut().map(|thief| async {
+            thief.try_sign_in("root", PASSWORD).await;
+        });
+        let mut thefts: Vec<_> = thefts.map(Box::pin).collect();
+        let all = async {
+            std::future::poll_fn(|cx| {
+                thefts.retain_mut(|theft| theft.as_mut().poll(cx).is_pending());
+                if thefts.is_empty() {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
+            })
+            .await;
+        };
+        let set = server.call(
+            Method::PUT,
+            &password,
+            &admin,
+            Some(json!({ "password": "other rivers 78" })),
+        );
+        tokio::join!(set, all)
+    };
+    assert_eq!(set.status, 204);
+    for thief in &mut thieves {
+        assert_eq!(thief.account().await, 303);
+    }
+    let granted = client.password("root", PASSWORD, &[]);
+    let set = server.call(
+        Method::PUT,
+        &password,
+        &admin,
+        Some(json!({ "password": "third rivers 80" })),
+    );
+    let (granted, set) = tokio::join!(granted, set);
+    assert_eq!(set.status, 204);
+    if let Some(token) = granted.json()["access_token"].as_str() {
+        let read = server.call(Method::GET, &path, token, None).await;
+        assert_eq!(read.status, 401);
+    }
 }
 
 #[tokio::test]

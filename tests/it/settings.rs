@@ -76,6 +76,37 @@ async fn a_wrong_setting_is_named_with_its_source_and_what_is_expected() {
 }
 
 #[tokio::test]
+async fn lists_are_separated_by_commas_in_the_environment() {
+    let folder = Folder::new("lists");
+    let proxies = |value: &'static str| [("DOORWARD_HTTP__TRUSTED_PROXIES", value)];
+    let complaint = folder
+        .complaint(&[], &proxies("10.0.0.0/8, 192.0.2.7"))
+        .await;
+    assert!(
+        complaint.contains("database") && !complaint.contains("proxies"),
+        "taken: {complaint}"
+    );
+    let complaint = folder.complaint(&[], &proxies("10.0.0.0/8,nonsense")).await;
+    assert!(
+        complaint.contains("http.trusted_proxies") && complaint.contains("networks such as"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_toml_is_not_shown() {
+    // S-165: it may hold a secret.
+    let folder = Folder::new("toml");
+    let file = folder.file("[database]\nurl = \"postgres://u:canary@h/db\n", 0o600);
+    let complaint = folder.complaint(&["--config", &file], &[]).await;
+    assert!(
+        complaint.contains("TOML") && complaint.contains("settings.toml"),
+        "{complaint}"
+    );
+    assert!(!complaint.contains("canary"), "{complaint}");
+}
+
+#[tokio::test]
 async fn an_unknown_setting_stops_the_start() {
     let folder = Folder::new("unknown");
     let file = folder.file("[http]\nidle_timeuot = \"1m\"\n", 0o644);

@@ -300,7 +300,7 @@ async fn every_error_of_the_rfc() {
 
 #[tokio::test]
 async fn scopes_and_audiences_go_together() {
-    // E4; DESIGN, Scopes and audiences
+    // S-E4
     let server = Server::start().await;
     let api = format!("{}/api", server.url);
     let aud = async |answer: Answer, audience: &str| {
@@ -520,7 +520,15 @@ async fn the_password_grant_ends_when_the_operator_said() {
         .register()
         .await;
     token_of(&client.password("ada", PASSWORD, &[]).await);
+    let announced = async || {
+        let metadata = server.get("/.well-known/openid-configuration").await.json();
+        metadata["grant_types_supported"]
+            .to_string()
+            .contains("password")
+    };
+    assert!(announced().await);
     server.clock.advance(time::Duration::days(31));
+    assert!(!announced().await, "nobody has it any more");
     client
         .password("ada", PASSWORD, &[])
         .await

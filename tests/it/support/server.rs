@@ -74,6 +74,7 @@ impl Server {
         config.keys_dir = CLUSTER.keys_dir.clone();
         config.issuer = issuer.unwrap_or(&url).parse().expect("an issuer");
         config.database.max_connections = 8;
+        config.http.drain_timeout = "0s".parse().expect("a time");
         change(&mut config);
         let databases = through.map_or_else(|| database.databases(), Proxy::databases);
         let running = Running::start(config, databases, clock.clone(), listener)

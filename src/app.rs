@@ -16,6 +16,7 @@ use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
 use crate::kernel::seal::SealingKeys;
 use crate::keys::{self, Bootstrapped, KeyRing};
+use crate::meters::Meters;
 use crate::ops::watch::Watch;
 
 /// The program's parts.
@@ -37,6 +38,7 @@ pub struct Parts {
     pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
     pub(crate) watch: Watch,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl App {
@@ -50,7 +52,8 @@ impl App {
         let pool = db::connect(database.pooled, &config.database);
         let Bootstrapped { sealing, ring } =
             keys::bootstrap(&config, &database.direct, clock.now()).await?;
-        let hasher = Hasher::start(&config.passwords)?;
+        let meters = Arc::new(Meters::new());
+        let hasher = Hasher::start(&config.passwords, meters.clone())?;
         Ok(Self(Arc::new(Parts {
             clock,
             pool,
@@ -64,6 +67,7 @@ impl App {
             hasher,
             tasks: Tasks::new(),
             watch: Watch::default(),
+            meters,
             config,
         })))
     }

@@ -7,7 +7,7 @@
 //! - surfaces: `account` people's own pages · `discovery` what this server can do
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out
 //! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `events` · `audit`
-//! - tools: [`config`] · `db` · `http` · `jose`
+//! - tools: [`config`] · `db` · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
 
 mod account;
@@ -28,6 +28,7 @@ mod jose;
 pub mod kernel;
 mod keys;
 mod login;
+mod meters;
 mod ops;
 pub mod router;
 pub mod running;

@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{USERS_READ, USERS_WRITE};
-use crate::ops::{docs, health, watch};
+use crate::ops::{docs, health, metrics, watch};
 use crate::{account, discovery, keys, login, sessions, token, users};
 
 /// Who is let in.
@@ -82,6 +82,7 @@ pub fn table() -> Vec<Route> {
         // operators
         route(Method::GET,    "/healthz",                                      Access::Open, get(health::healthz)),
         route(Method::GET,    "/readyz",                                       Access::Open, get(health::readyz)),
+        route(Method::GET,    "/metrics",                                      Access::Open, get(metrics::for_loopback)),
     ]
 }
 
@@ -115,6 +116,15 @@ pub(crate) fn build(app: &App) -> Router {
         .method_not_allowed_fallback(|uri: Uri| async move {
             not_there(&uri, ProblemKind::MethodNotAllowed)
         });
+    around(router, app)
+}
+
+/// What `ops.listen` serves.
+pub(crate) fn build_ops(app: &App) -> Router {
+    let router = Router::new()
+        .route("/metrics", get(metrics::for_everybody))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz));
     around(router, app)
 }
 

@@ -36,11 +36,22 @@ impl Running {
             .local_addr()
             .map_err(|e| Fault::internal("asking for the listener's address", e))?;
         let doorkeeper = Doorkeeper::open(&config.tls)?;
+        let ops = match config.ops.listen {
+            Some(address) => Some(TcpListener::bind(address).await.map_err(|e| {
+                let text = format!("ops.listen: {address} can't be listened on: {e}");
+                Fault::internal("listening", text)
+            })?),
+            None => None,
+        };
         let app = App::build(config, databases, clock).await?;
         app.start_jobs();
         if let Some(doorkeeper) = doorkeeper.clone() {
             app.tasks
                 .spawn_until_stop(async move { doorkeeper.follow().await });
+        }
+        if let Some(listener) = ops {
+            let serving = server::run(app.clone(), router::build_ops(&app), listener, None);
+            app.tasks.spawn(serving);
         }
         #[expect(
             clippy::disallowed_methods,

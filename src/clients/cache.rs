@@ -8,6 +8,7 @@ use moka::sync::Cache;
 use super::{Client, store};
 use crate::cx::Cx;
 use crate::kernel::{ClientId, Fault};
+use crate::meters::CacheAnswer;
 
 /// Entries, unknown ids included: strangers can't grow it further.
 const MOST: u64 = 10_000;
@@ -37,8 +38,14 @@ impl Clients {
     pub(crate) async fn find(&self, id: &ClientId, cx: &Cx) -> Result<Option<Arc<Client>>, Fault> {
         let trusted = cx.app.trust.holds();
         if trusted && let Some(found) = self.by_id.get(id.as_str()) {
+            cx.app.meters.cache(CacheAnswer::Hit);
             return Ok(found);
         }
+        cx.app.meters.cache(if trusted {
+            CacheAnswer::Miss
+        } else {
+            CacheAnswer::Doubted
+        });
         let before = self.forgotten.load(Ordering::SeqCst);
         let found = store::find(id, &mut *cx.connection().await?)
             .await?
@@ -51,6 +58,11 @@ impl Clients {
             }
         }
         Ok(found)
+    }
+
+    /// How many are in memory.
+    pub(crate) fn entries(&self) -> u64 {
+        self.by_id.entry_count()
     }
 
     fn remember(&self, id: &str, found: Option<Arc<Client>>) {

@@ -6,6 +6,6 @@ mod sections;
 
 pub use load::{Flags, SettingsError, load};
 pub use sections::{
-    Config, Database, Http, Issuer, Keys, Log, LogFormat, Passwords, Sessions, Throttle, Tls,
+    Config, Database, Http, Issuer, Keys, Log, LogFormat, Ops, Passwords, Sessions, Throttle, Tls,
     Tokens,
 };

@@ -30,6 +30,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub sessions: Sessions,
+    pub ops: Ops,
     pub log: Log,
 }
 
@@ -48,6 +49,7 @@ impl Default for Config {
             passwords: Passwords::default(),
             throttle: Throttle::default(),
             sessions: Sessions::default(),
+            ops: Ops::default(),
             log: Log::default(),
         }
     }
@@ -362,6 +364,14 @@ impl Default for Sessions {
             max_per_user: 50,
         }
     }
+}
+
+/// What operators look at.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    /// A listener of its own for `/metrics`, `/healthz` and `/readyz`; absent: `/metrics` is for loopback callers alone.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Logs, always on standard error.

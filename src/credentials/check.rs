@@ -3,6 +3,7 @@
 
 use crate::cx::Cx;
 use crate::kernel::{ClientId, Fault, Secret};
+use crate::meters::{Door, Refusal};
 use crate::users::{self, SignIn, Status};
 
 use super::Verdict;
@@ -15,6 +16,15 @@ pub(crate) enum Via<'a> {
     Page,
     /// The password grant: the address is the calling service's, so the client is counted instead.
     Grant(&'a ClientId),
+}
+
+impl Via<'_> {
+    fn door(self) -> Door {
+        match self {
+            Self::Page => Door::Page,
+            Self::Grant(_) => Door::Grant,
+        }
+    }
 }
 
 /// What came of it.
@@ -55,6 +65,7 @@ pub(crate) async fn check_person(
     // Counted before the hash: of many tries at once no more get through than the count allows.
     let attempt = Attempt::of(person.as_ref().map(|p| p.id), identifier, via, cx);
     if let Some(retry_after) = throttle::count(&attempt, cx).await? {
+        cx.app.meters.password_refused(via.door(), Refusal::TooMany);
         return Ok(Checked::TooMany { retry_after });
     }
     let stored = person.as_ref().and_then(|p| p.password_hash.as_ref());
@@ -68,6 +79,7 @@ pub(crate) async fn check_person(
     };
     let Some(person) = person.filter(|p| verdict != Verdict::Wrong && p.status == Status::Active)
     else {
+        cx.app.meters.password_refused(via.door(), Refusal::Wrong);
         return Ok(Checked::Refused);
     };
     throttle::give_back(&attempt, true, cx).await?;

@@ -13,6 +13,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Passwords;
 use crate::kernel::{Fault, Secret, clock, random};
+use crate::meters::Meters;
 
 const SALT: usize = 16;
 const OUTPUT: usize = 32;
@@ -36,6 +37,7 @@ pub(crate) struct Hasher {
     dummy: Secret<String>,
     most_waiting: usize,
     max_wait: Duration,
+    meters: Arc<Meters>,
 }
 
 struct Queue {
@@ -78,7 +80,7 @@ impl Work {
 
 impl Hasher {
     /// Starts the threads: as many as the settings or the cores say, within the memory budget.
-    pub(crate) fn start(settings: &Passwords) -> Result<Self, Fault> {
+    pub(crate) fn start(settings: &Passwords, meters: Arc<Meters>) -> Result<Self, Fault> {
         let fault = |e: argon2::Error| Fault::internal("setting up Argon2id", e.to_string());
         let params = Params::new(
             settings.memory_kib,
@@ -102,10 +104,10 @@ impl Hasher {
         });
         let max_wait = settings.max_wait.std();
         for number in 0..wanted.min(affordable) {
-            let queue = queue.clone();
+            let (queue, meters) = (queue.clone(), meters.clone());
             let thread = std::thread::Builder::new().name(format!("hash-{number}"));
             thread
-                .spawn(move || work(&queue, max_wait))
+                .spawn(move || work(&queue, max_wait, &meters))
                 .map_err(|e| Fault::internal("starting a hashing thread", e))?;
         }
         // No password has this hash: its output is random.
@@ -120,6 +122,7 @@ impl Hasher {
             dummy,
             most_waiting: settings.queue as usize,
             max_wait,
+            meters,
         })
     }
 
@@ -170,8 +173,10 @@ impl Hasher {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if state.jobs.len() >= self.most_waiting {
+            self.meters.hash_refused.inc();
             return Err(Fault::overloaded("hashing: the queue is full"));
         }
+        self.meters.hash_queue.inc();
         state.jobs.push_back(Job {
             work,
             asked: clock::monotonic(),
@@ -186,7 +191,10 @@ impl Hasher {
         let patience = self.max_wait + Duration::from_secs(5);
         match tokio::time::timeout(patience, answered).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(Fault::overloaded("hashing: the wait was too long")),
+            Ok(Err(_)) | Err(_) => {
+                self.meters.hash_refused.inc();
+                Err(Fault::overloaded("hashing: the wait was too long"))
+            }
         }
     }
 }
@@ -203,7 +211,7 @@ impl Drop for Hasher {
 }
 
 /// A thread's life.
-fn work(queue: &Queue, max_wait: Duration) {
+fn work(queue: &Queue, max_wait: Duration, meters: &Meters) {
     // Being refused this only costs the others some latency.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
     let mut memory: Vec<Block> = Vec::new();
@@ -223,6 +231,8 @@ fn work(queue: &Queue, max_wait: Duration) {
                     .unwrap_or_else(PoisonError::into_inner);
             }
         };
+        meters.hash_queue.dec();
+        meters.hash_wait.observe(job.asked.elapsed().as_secs_f64());
         if job.work.is_abandoned() || job.asked.elapsed() > max_wait {
             continue;
         }
@@ -347,6 +357,10 @@ fn parse(phc: &str) -> Option<Parsed> {
 mod tests {
     use super::*;
 
+    fn start(settings: &Passwords) -> Hasher {
+        Hasher::start(settings, Arc::new(Meters::new())).unwrap()
+    }
+
     fn settings() -> Passwords {
         Passwords::default()
     }
@@ -357,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn knows_its_own_hashes() {
-        let hasher = Hasher::start(&settings()).unwrap();
+        let hasher = start(&settings());
         let phc = hasher.hash(&secret("correct horse")).await.unwrap();
         assert!(
             phc.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
@@ -402,7 +416,7 @@ mod tests {
     #[tokio::test]
     async fn composition_does_not_count() {
         // S-101
-        let hasher = Hasher::start(&settings()).unwrap();
+        let hasher = start(&settings());
         let phc = hasher.hash(&secret("caf\u{e9}")).await.unwrap();
         assert_eq!(
             hasher
@@ -418,7 +432,7 @@ mod tests {
         // Made by the reference implementation: echo -n password | argon2 somesalt -id -t 2 -k 65536 -p 1 -l 24
         let phc =
             secret("$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b/dWRWJTmaaJObG");
-        let hasher = Hasher::start(&settings()).unwrap();
+        let hasher = start(&settings());
         // The verdict speaks of older parameters only where the password is right.
         assert_ne!(
             hasher.verify(&secret("nope"), Some(&phc)).await.unwrap(),
@@ -428,13 +442,12 @@ mod tests {
 
     #[tokio::test]
     async fn older_parameters_are_told() {
-        let old = Hasher::start(&Passwords {
+        let old = start(&Passwords {
             iterations: 3,
             ..settings()
-        })
-        .unwrap();
+        });
         let phc = old.hash(&secret("x")).await.unwrap();
-        let hasher = Hasher::start(&settings()).unwrap();
+        let hasher = start(&settings());
         assert_eq!(
             hasher.verify(&secret("x"), Some(&phc)).await.unwrap(),
             Verdict::RightButOld
@@ -448,14 +461,11 @@ mod tests {
     #[tokio::test]
     async fn a_full_queue_says_so_at_once() {
         // S-176
-        let hasher = Arc::new(
-            Hasher::start(&Passwords {
-                threads: 1,
-                queue: 2,
-                ..settings()
-            })
-            .unwrap(),
-        );
+        let hasher = Arc::new(start(&Passwords {
+            threads: 1,
+            queue: 2,
+            ..settings()
+        }));
         let asked = (0..12).map(|_| hasher.hash(&PASSWORD));
         let started = clock::monotonic();
         static PASSWORD: std::sync::LazyLock<Secret<String>> =

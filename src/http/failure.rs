@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::{OAuthError, PageError, Problem};
 use crate::kernel::Fault;
 use crate::kernel::fault::FaultKind;
+use crate::meters::Meters;
 
 /// What a handler refused with, carried in the response's extensions until the outermost layer renders it.
 #[derive(Clone)]
@@ -32,11 +33,14 @@ impl Shape {
 }
 
 /// Gives a failure its body and headers, and logs what is behind it under the request id.
-pub(super) fn render(mut response: Response, request_id: &str) -> Response {
+pub(super) fn render(mut response: Response, request_id: &str, meters: &Meters) -> Response {
     let failure = response.extensions_mut().remove::<Failure>();
     let shape = failure.and_then(|f| f.0.lock().ok().and_then(|mut slot| slot.take()));
     match shape {
-        Some(Shape::OAuth(error)) => error.render(response),
+        Some(Shape::OAuth(error)) => {
+            meters.token_error(error.code());
+            error.render(response)
+        }
         Some(Shape::Problem(problem)) => problem.render(response, request_id),
         Some(Shape::Page(error)) => error.render(response, request_id),
         None => response,

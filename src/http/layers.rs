@@ -19,6 +19,7 @@ use super::{OAuthCode, OAuthError, PageError, Problem, ProblemKind};
 use crate::app::App;
 use crate::cx::Origin;
 use crate::kernel::{Fault, clock, random};
+use crate::meters;
 
 /// Bytes of a URL, and header fields, that a request may have (checklist 173).
 const MAX_URL: usize = 8 * 1024;
@@ -83,6 +84,8 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
         .get::<MatchedPath>()
         .map_or("none", |m| m.as_str())
         .to_owned();
+    let method = meters::method(request.method());
+    let counted = route.clone();
     let span = tracing::info_span!("request", id = %request_id, method = %request.method(), route);
     request.extensions_mut().insert(Arc::new(origin));
     request
@@ -106,12 +109,11 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
                 Err(_) => refusal(&path, ProblemKind::Unavailable),
             }
         };
-        let mut response = failure::render(response, &request_id);
+        let mut response = failure::render(response, &request_id, &app.meters);
         add_headers(response.headers_mut(), &request_id, secure);
-        let (status, duration_ms) = (
-            response.status().as_u16(),
-            started.elapsed().as_secs_f64() * 1000.0,
-        );
+        let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
+        app.meters.answered(&counted, method, status, seconds);
+        let duration_ms = seconds * 1000.0;
         match status {
             500.. => tracing::warn!(status, duration_ms, "answered"),
             400.. => tracing::info!(status, duration_ms, "answered"),

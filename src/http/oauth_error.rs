@@ -114,6 +114,10 @@ impl OAuthError {
         }
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.code.as_str()
+    }
+
     pub(super) fn render(self, mut response: Response) -> Response {
         if let Some(fault) = &self.fault {
             failure::log_fault(fault);

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::body::Bytes;
 use serde_json::json;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::{SigningKey, Step, store};
@@ -19,6 +20,14 @@ pub(crate) struct Keys {
     current: HashMap<Alg, Signer>,
     verifiers: HashMap<String, Verifier>,
     pub(crate) jwks: Document,
+    ages: Vec<Age>,
+}
+
+/// How old a key is and where it stands, for the metrics.
+pub(crate) struct Age {
+    pub(crate) alg: Alg,
+    pub(crate) step: Step,
+    pub(crate) created_at: OffsetDateTime,
 }
 
 impl Keys {
@@ -30,6 +39,10 @@ impl Keys {
                 format!("no current key for {}", alg.as_str()),
             )
         })
+    }
+
+    pub(crate) fn ages(&self) -> &[Age] {
+        &self.ages
     }
 
     /// One of our keys by its `kid`.
@@ -103,7 +116,13 @@ fn load(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Keys, Fault> {
         }
     }
     let jwks = json!({ "keys": keys.iter().map(|key| &key.public).collect::<Vec<_>>() });
+    let ages = keys.iter().map(|key| Age {
+        alg: key.alg,
+        step: key.step,
+        created_at: key.created_at,
+    });
     Ok(Keys {
+        ages: ages.collect(),
         current,
         verifiers,
         jwks: Document::new(Bytes::from(jwks.to_string())),

@@ -2,5 +2,6 @@
 
 pub(crate) mod docs;
 pub(crate) mod health;
+pub(crate) mod metrics;
 pub(crate) mod telemetry;
 pub(crate) mod watch;

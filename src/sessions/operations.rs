@@ -16,7 +16,9 @@ use crate::users::SignIn;
 pub(crate) async fn sign_in(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
     let acting = cx.acting(Actor::Session { user_id: person.id });
     record(Action::SignedIn, person.id, &acting).await?;
-    guard::begin(session, person, Stage::SignedIn, cx).await
+    guard::begin(session, person, Stage::SignedIn, cx).await?;
+    cx.app.meters.signed_in();
+    Ok(())
 }
 
 /// Lets `person`, whose password was right, no further than to the step that demands a new one.

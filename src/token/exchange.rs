@@ -2,7 +2,7 @@
 
 use super::grant::{GrantRequest, client_credentials, password};
 use super::issue::{Issued, issue};
-use crate::clients::Client;
+use crate::clients::{Client, Grant};
 use crate::cx::Cx;
 use crate::http::OAuthError;
 
@@ -11,8 +11,16 @@ pub(super) async fn exchange(
     client: &Client,
     cx: &Cx,
 ) -> Result<Issued, OAuthError> {
-    match request {
-        GrantRequest::ClientCredentials(r) => issue(client_credentials::decide(r, client, cx)?, cx),
-        GrantRequest::Password(r) => issue(password::decide(r, client, cx).await?, cx),
-    }
+    let (grant, issued) = match request {
+        GrantRequest::ClientCredentials(r) => {
+            let granted = client_credentials::decide(r, client, cx)?;
+            (Grant::ClientCredentials, issue(granted, cx)?)
+        }
+        GrantRequest::Password(r) => {
+            let granted = password::decide(r, client, cx).await?;
+            (Grant::Password, issue(granted, cx)?)
+        }
+    };
+    cx.app.meters.token(grant.as_str(), client.id.as_str());
+    Ok(issued)
 }

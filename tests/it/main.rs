@@ -21,6 +21,7 @@ mod keys;
 mod kill;
 mod limits;
 mod login;
+mod metrics;
 mod replicas;
 mod rotation;
 mod settings;

@@ -25,7 +25,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "audit",
         ],
     ),
-    ("tools", &["config", "db", "jose", "http"]),
+    ("tools", &["config", "db", "jose", "http", "meters"]),
     ("kernel", &["kernel"]),
 ];
 
@@ -34,8 +34,10 @@ const PASSED_DOWN: [&str; 2] = ["app", "cx"];
 
 /// Who must do without what is passed down.
 fn knows_no_program(file: &Source) -> bool {
-    matches!(file.room.as_str(), "kernel" | "config" | "db" | "jose")
-        || file.is("model.rs")
+    matches!(
+        file.room.as_str(),
+        "kernel" | "config" | "db" | "jose" | "meters"
+    ) || file.is("model.rs")
         || file.is("store.rs")
 }
 

@@ -1,0 +1,156 @@
+//! The instruments themselves, and the registry that knows their names.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::labels::{
+    Cache, CacheAnswer, Door, Refusal, Refused, Request, Route, Token, TokenError,
+};
+
+/// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.
+const SECONDS: [f64; 12] = [
+    0.000_25, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0,
+];
+
+/// All that is counted while the program runs. Cheap to touch: atomics behind a read lock.
+pub(crate) struct Meters {
+    registry: Registry,
+    requests: Family<Request, Counter>,
+    durations: Family<Route, Histogram>,
+    tokens: Family<Token, Counter>,
+    token_errors: Family<TokenError, Counter>,
+    sign_ins: Counter,
+    refused: Family<Refused, Counter>,
+    cache: Family<Cache, Counter>,
+    /// Hashes that wait.
+    pub(crate) hash_queue: Gauge,
+    /// From being asked to being begun.
+    pub(crate) hash_wait: Histogram,
+    /// Hashes that were refused because the queue was full or the wait too long.
+    pub(crate) hash_refused: Counter,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Meters {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("doorward");
+        let durations = Family::<Route, Histogram>::new_with_constructor(seconds);
+        let meters = Self {
+            requests: Family::default(),
+            durations,
+            tokens: Family::default(),
+            token_errors: Family::default(),
+            sign_ins: Counter::default(),
+            refused: Family::default(),
+            cache: Family::default(),
+            hash_queue: Gauge::default(),
+            hash_wait: seconds(),
+            hash_refused: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register(
+            "http_requests",
+            "Requests answered, by route, method and status",
+            meters.requests.clone(),
+        );
+        registry.register_with_unit(
+            "http_request_duration",
+            "From a request's head to its answer, by route",
+            Unit::Seconds,
+            meters.durations.clone(),
+        );
+        registry.register(
+            "tokens_issued",
+            "Access tokens issued, by grant and client",
+            meters.tokens.clone(),
+        );
+        registry.register(
+            "token_errors",
+            "Token requests refused, by error code",
+            meters.token_errors.clone(),
+        );
+        registry.register(
+            "sign_ins",
+            "People signed in at the login page",
+            meters.sign_ins.clone(),
+        );
+        registry.register(
+            "passwords_refused",
+            "Passwords refused, by door and reason (the throttle's are too_many)",
+            meters.refused.clone(),
+        );
+        registry.register(
+            "client_cache_lookups",
+            "Look-ups of clients in memory, by what came of them",
+            meters.cache.clone(),
+        );
+        registry.register(
+            "hash_queue",
+            "Password hashes that wait for a thread",
+            meters.hash_queue.clone(),
+        );
+        registry.register_with_unit(
+            "hash_wait",
+            "How long password hashes waited for a thread",
+            Unit::Seconds,
+            meters.hash_wait.clone(),
+        );
+        registry.register(
+            "hash_refused",
+            "Password hashes refused because the queue was full or the wait too long",
+            meters.hash_refused.clone(),
+        );
+        Self { registry, ..meters }
+    }
+
+    /// A request was answered.
+    pub(crate) fn answered(&self, route: &str, method: &'static str, status: u16, seconds: f64) {
+        let route = Route {
+            route: route.to_owned(),
+        };
+        self.durations.get_or_create(&route).observe(seconds);
+        let request = Request {
+            route: route.route,
+            method,
+            status,
+        };
+        self.requests.get_or_create(&request).inc();
+    }
+
+    /// A token was issued to a registered client.
+    pub(crate) fn token(&self, grant: &'static str, client: &str) {
+        let token = Token {
+            grant,
+            client: client.to_owned(),
+        };
+        self.tokens.get_or_create(&token).inc();
+    }
+
+    pub(crate) fn token_error(&self, error: &'static str) {
+        self.token_errors.get_or_create(&TokenError { error }).inc();
+    }
+
+    pub(crate) fn signed_in(&self) {
+        self.sign_ins.inc();
+    }
+
+    pub(crate) fn password_refused(&self, door: Door, reason: Refusal) {
+        self.refused.get_or_create(&Refused { door, reason }).inc();
+    }
+
+    pub(crate) fn cache(&self, answer: CacheAnswer) {
+        self.cache.get_or_create(&Cache { answer }).inc();
+    }
+
+    /// Everything counted, in OpenMetrics text without its end mark.
+    pub(crate) fn write(&self, text: &mut String) -> std::fmt::Result {
+        encode(text, &self.registry)
+    }
+}

@@ -26,9 +26,7 @@ async fn what_happens_is_counted_under_labels_of_closed_sets() {
         id: made_up.to_owned(),
         ..client.clone()
     };
-    stranger
-        .client_credentials(&[("grant_type", made_up)])
-        .await;
+    stranger.client_credentials(&[]).await;
     Browser::new(&server).try_sign_in(made_up, made_up).await;
     server.user(json!({ "username": "ada" })).await;
     server.get(&format!("/{made_up}?{made_up}={made_up}")).await;

@@ -2,7 +2,7 @@
 //!
 //! The house, from the shell inwards (docs/architecture.md draws it):
 //!
-//! - shell: [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
+//! - shell: `openapi` the API described · [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
 //! - surfaces: `account` people's own pages · `discovery` what this server can do
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out
@@ -29,6 +29,7 @@ pub mod kernel;
 mod keys;
 mod login;
 mod meters;
+mod openapi;
 mod ops;
 pub mod router;
 pub mod running;

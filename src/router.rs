@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics, watch};
-use crate::{account, discovery, keys, login, sessions, token, users};
+use crate::{account, discovery, keys, login, openapi, sessions, token, users};
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub fn table() -> Vec<Route> {
         // services
         route(Method::POST,   "/oauth2/token",                                 Access::Client, post(token::http::post)),
         route(Method::GET,    "/.well-known/jwks.json",                        Access::Open, get(keys::http::jwks)),
-        route(Method::GET,    "/.well-known/openid-configuration",             Access::Open, get(discovery::http::metadata)),
-        route(Method::GET,    "/.well-known/oauth-authorization-server",       Access::Open, get(discovery::http::metadata)),
+        route(Method::GET,    "/.well-known/openid-configuration",             Access::Open, get(discovery::http::openid_configuration)),
+        route(Method::GET,    "/.well-known/oauth-authorization-server",       Access::Open, get(discovery::http::oauth_authorization_server)),
 
         // admins and other systems
         route(Method::GET,    "/api/v1/users",                                 Access::Scope(USERS_READ),  get(users::http::list)),
@@ -64,6 +64,9 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), delete(users::http::delete)),
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
+        route(Method::GET,    "/openapi.json",                                 Access::Open, get(openapi::get)),
+        route(Method::GET,    "/docs",                                         Access::Open, get(docs::docs)),
+        route(Method::GET,    "/docs/api/{file}",                              Access::Open, get(docs::api)),
         route(Method::GET,    "/docs/errors",                                  Access::Open, get(docs::errors)),
 
         // people

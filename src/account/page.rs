@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::device;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::Cx;
+use crate::http::shapes::PageRefusals;
 use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::Secret;
 use crate::kernel::clock::rfc3339;
@@ -47,6 +48,7 @@ struct PasswordPage<'a> {
 }
 
 /// `GET /account`.
+#[utoipa::path(get, path = "/account", tag = "people", responses((status = 200, description = "A page", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn get(
     SignedIn {
         session,
@@ -103,6 +105,7 @@ fn ago(span: time::Duration) -> String {
 }
 
 /// `POST /account/sessions/end`.
+#[utoipa::path(post, path = "/account/sessions/end", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_end_session(
     SignedIn {
         session,
@@ -122,6 +125,7 @@ pub(crate) async fn post_end_session(
 }
 
 /// `GET /account/password`.
+#[utoipa::path(get, path = "/account/password", tag = "people", responses((status = 200, description = "A page", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn get_password(
     SignedIn {
         session,
@@ -140,6 +144,7 @@ pub(crate) async fn get_password(
 }
 
 /// `POST /account/password`: needs the present password, ends everything else (checklist 104).
+#[utoipa::path(post, path = "/account/password", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_password(
     SignedIn {
         session,

@@ -61,6 +61,8 @@ enum Command {
     User(user::UserCommand),
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Print the description of the API (OpenAPI 3.1)
+    Openapi,
 }
 
 /// Runs the program with the process's arguments.
@@ -83,6 +85,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
+    if let Command::Openapi = command {
+        let text = crate::openapi::json().map_err(|e| CliError::Refused(e.to_string()))?;
+        return output::line(text);
+    }
     let (config, warnings) = crate::config::load(flags)?;
     crate::ops::telemetry::start(&config.log);
     for warning in warnings {
@@ -103,6 +109,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
                 open::with_app(config, async |app| user::run(command, app).await).await
             }
             Command::Keys(command) => keys::run(command, config).await,
+            Command::Openapi => Ok(()),
         }
     });
     // Whatever a library left running on the blocking pool must not hold up the exit.

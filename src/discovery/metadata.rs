@@ -1,6 +1,7 @@
 //! The metadata document. Nothing in it is written by hand: each list is that of the code which honours it.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::clients::{AuthMethod, Grant};
 use crate::config::Issuer;
@@ -8,7 +9,7 @@ use crate::jose::Alg;
 use crate::kernel::scope;
 
 /// RFC 8414 §2; both well-known documents are this one.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Metadata {
     issuer: String,
     token_endpoint: String,

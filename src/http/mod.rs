@@ -13,6 +13,7 @@ mod page;
 mod page_error;
 mod problem;
 mod query;
+pub(crate) mod shapes;
 
 pub(crate) use bearer_error::BearerError;
 pub(crate) use csrf::Csrf;
@@ -23,7 +24,7 @@ pub(crate) use form::{Form, decode as decode_form};
 pub(crate) use json::JsonBody;
 pub(crate) use layers::{Peer, around, refusal};
 pub(crate) use oauth_error::{OAuthCode, OAuthError};
-pub(crate) use page::{PageForm, asset, assets_version, come_again, page, too_many};
+pub(crate) use page::{__path_asset, PageForm, asset, assets_version, come_again, page, too_many};
 pub(crate) use page_error::PageError;
 pub(crate) use problem::Problem;
 pub use problem::ProblemKind;

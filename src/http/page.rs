@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, Path, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::shapes::PageRefusals;
 use super::{Form, FormError, PageError};
 use crate::app::App;
 use crate::config::Issuer;
@@ -100,6 +101,7 @@ const ASSETS: [(&str, &str, &str); 3] = [
 ];
 
 /// `GET /assets/{name}`.
+#[utoipa::path(get, path = "/assets/{name}", tag = "people", params(("name" = String, Path, description = "A file's name")), responses((status = 200, description = "A stylesheet, a script or a picture"), PageRefusals))]
 pub(crate) async fn asset(Path(name): Path<String>) -> Response {
     match ASSETS.iter().find(|(known, ..)| *known == name) {
         Some((_, content_type, text)) => {

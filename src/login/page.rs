@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use crate::config::Issuer;
 use crate::credentials::{self, Checked, Via};
 use crate::cx::{Actor, Cx};
+use crate::http::shapes::PageRefusals;
 use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::{Secret, random};
 use crate::sessions::{self, SignedIn, Stage, Visitor, check_form, form_token};
@@ -44,6 +45,7 @@ struct SignOutPage<'a> {
 }
 
 /// `GET /login`.
+#[utoipa::path(get, path = "/login", tag = "people", responses((status = 200, description = "A page", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn get(
     Visitor { session, known, cx }: Visitor,
     headers: HeaderMap,
@@ -74,6 +76,7 @@ pub(crate) async fn get(
 }
 
 /// `POST /login`.
+#[utoipa::path(post, path = "/login", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post(
     Visitor { session, cx, .. }: Visitor,
     headers: HeaderMap,
@@ -131,6 +134,7 @@ pub(crate) async fn post(
 }
 
 /// `POST /login/new-password`: the step after a right password where a new one is demanded.
+#[utoipa::path(post, path = "/login/new-password", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_new_password(
     Visitor { session, known, cx }: Visitor,
     PageForm(mut form): PageForm,
@@ -161,6 +165,7 @@ pub(crate) async fn post_new_password(
 }
 
 /// `GET /logout`: asks; changes nothing (checklist 83).
+#[utoipa::path(get, path = "/logout", tag = "people", responses((status = 200, description = "A page", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn get_logout(
     SignedIn {
         session,
@@ -186,6 +191,7 @@ pub(crate) async fn get_logout(
 }
 
 /// `POST /logout`: ends the session on the server.
+#[utoipa::path(post, path = "/logout", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_logout(
     SignedIn {
         session,

@@ -39,11 +39,13 @@ impl NotReady {
 }
 
 /// 200 as long as the process answers: load or a database that is away never kill it.
+#[utoipa::path(get, path = "/healthz", tag = "operators", responses((status = 200, description = "The process is alive", body = Object), (status = 405, description = "GET only")))]
 pub(crate) async fn healthz() -> Response {
     no_store(StatusCode::OK, &json!({ "status": "alive" }))
 }
 
 /// 200, or 503 with the reason.
+#[utoipa::path(get, path = "/readyz", tag = "operators", responses((status = 200, description = "It can do its work", body = Object), (status = 405, description = "GET only"), (status = 503, description = "It can not; `reason` says why", body = Object)))]
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
     match ready(&app).await {
         Ok(()) => no_store(StatusCode::OK, &json!({ "status": "ready" })),

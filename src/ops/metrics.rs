@@ -14,6 +14,7 @@ use crate::kernel::Fault;
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// On the public listener for callers of this machine alone; a request that came through a proxy is somebody else's.
+#[utoipa::path(get, path = "/metrics", tag = "operators", responses((status = 200, description = "Prometheus' text format", content_type = "application/openmetrics-text", body = String), (status = 404, description = "Not for callers of other machines", content_type = "text/html", body = String), (status = 405, description = "GET only")))]
 pub(crate) async fn for_loopback(State(app): State<App>, request: Request) -> Response {
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     if app.config.ops.listen.is_none() && is_of_this_machine(peer, request.headers()) {

@@ -4,22 +4,51 @@ use axum::Json;
 use axum::http::header;
 use axum::response::IntoResponse;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::exchange::exchange;
 use super::grant::GrantRequest;
 use super::issue::Issued;
 use crate::client_auth::ClientForm;
 use crate::http::OAuthError;
+use crate::http::shapes::OAuthErrorShape;
 use crate::kernel::ScopeSet;
 
 /// RFC 6749 §5.1.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 struct TokenBody {
+    /// A JWT (RFC 9068).
     access_token: String,
+    /// `Bearer`.
     token_type: &'static str,
     /// Seconds.
     expires_in: u32,
+    /// Separated by spaces.
+    #[schema(value_type = String)]
     scope: ScopeSet,
+}
+
+/// What is asked for (RFC 6749 §4.3.2, §4.4.2).
+#[derive(ToSchema)]
+#[schema(as = TokenRequest)]
+#[expect(dead_code, reason = "a description; GrantRequest reads the form")]
+struct TokenForm {
+    /// `client_credentials` or `password`.
+    grant_type: String,
+    /// Names separated by spaces; absent: all that the client may have.
+    scope: Option<String>,
+    /// The audience (RFC 8707), where the client may ask for several.
+    resource: Option<String>,
+    /// For `password`: an e-mail address or a username.
+    username: Option<String>,
+    /// For `password`.
+    #[schema(format = Password)]
+    password: Option<String>,
+    /// Where the client does not use HTTP Basic.
+    client_id: Option<String>,
+    #[schema(format = Password)]
+    client_secret: Option<String>,
 }
 
 impl From<Issued> for TokenBody {
@@ -34,6 +63,7 @@ impl From<Issued> for TokenBody {
 }
 
 /// Exchanges a grant for a token.
+#[utoipa::path(post, path = "/oauth2/token", tag = "tokens", request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"), responses((status = 200, description = "A token", body = TokenBody), (status = 400, description = "The request is refused", body = OAuthErrorShape), (status = 401, description = "The client did not prove itself", body = OAuthErrorShape), (status = 405, description = "POST only", body = OAuthErrorShape), (status = 408, description = "The body did not arrive in time", body = OAuthErrorShape), (status = 413, description = "The body is too large", body = OAuthErrorShape), (status = 429, description = "Too many failures; Retry-After says when to come again", body = OAuthErrorShape), (status = 503, description = "The database is away, or there is too much to do", body = OAuthErrorShape)), security(("client" = []), ()))]
 pub(crate) async fn post(
     ClientForm { client, form, cx }: ClientForm,
 ) -> Result<impl IntoResponse, OAuthError> {

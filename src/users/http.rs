@@ -11,8 +11,10 @@ use time::format_description::well_known::Rfc3339;
 use super::document::Wrong;
 use super::operations::{self, SetPassword, Update, UserError};
 use super::search::{self, Filter};
+use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
 use super::{Status, User};
 use crate::cx::Cx;
+use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
 use crate::kernel::{Secret, UserId};
 
@@ -25,6 +27,7 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// `GET /api/v1/users`: a page of people.
+#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(ListParams), responses((status = 200, description = "A page, with a Link to the next (RFC 8288)", body = UserListShape), ApiRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> {
     let limit = limit(query.take("limit"))?;
     let after = query.take("after");
@@ -109,6 +112,7 @@ fn invalid(parameter: &str, detail: &'static str) -> Problem {
 }
 
 /// `POST /api/v1/users`.
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
     let document = object(body, &["application/json"])?;
     let user = operations::create(document, None, &cx).await?;
@@ -121,6 +125,7 @@ pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> 
 }
 
 /// `GET /api/v1/users/{id}`.
+#[utoipa::path(get, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-None-Match" = Option<String>, Header, description = "Answer only where the person has changed")), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), (status = 304, description = "It has not changed"), ApiRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn get(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -137,6 +142,7 @@ pub(crate) async fn get(
 }
 
 /// `PATCH /api/v1/users/{id}`: a JSON merge patch.
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body(content = UserWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -149,6 +155,7 @@ pub(crate) async fn patch(
 }
 
 /// `PUT /api/v1/users/{id}`: the whole person.
+#[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -161,6 +168,7 @@ pub(crate) async fn put(
 }
 
 /// `DELETE /api/v1/users/{id}`.
+#[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Deleted"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -171,6 +179,7 @@ pub(crate) async fn delete(
 }
 
 /// `PUT /api/v1/users/{id}/password`: `{"password": "…", "change_required": false}`.
+#[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended"), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put_password(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -210,6 +219,7 @@ pub(crate) async fn put_password(
 }
 
 /// `POST /api/v1/users/{id}/require-password-change`.
+#[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Demanded; sessions and tokens have ended"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn require_password_change(
     cx: Cx,
     PersonPath(id): PersonPath,

@@ -8,6 +8,7 @@ mod operations;
 mod own_password;
 mod patch;
 mod search;
+pub(crate) mod shapes;
 mod store;
 mod validate;
 

@@ -164,3 +164,15 @@ return {
   lang: document.documentElement.lang,
 };
 "#;
+
+#[tokio::test]
+async fn chromium_shows_the_api() {
+    let server = Server::start().await;
+    let page = Chromium::start(LIGHT).await;
+    page.goto(&format!("{}/docs", server.url)).await;
+    page.find(".opblock").await;
+    assert!(page.count(".opblock").await >= 20, "each route is there");
+    assert!(page.text().await.contains("/api/v1/users/{id}"));
+    page.screenshot("api").await;
+    page.close().await;
+}

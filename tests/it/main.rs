@@ -22,6 +22,7 @@ mod kill;
 mod limits;
 mod login;
 mod metrics;
+mod openapi;
 mod replicas;
 mod rotation;
 mod settings;

@@ -1,0 +1,88 @@
+//! The description of the API (OpenAPI 3.1), generated from the handlers' own; a test fails when a route of the table is missing.
+
+use std::sync::LazyLock;
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use utoipa::openapi::security::{
+    Flow, HttpAuthScheme, HttpBuilder, OAuth2, Scopes, SecurityScheme,
+};
+use utoipa::openapi::{Components, OpenApi as Document};
+use utoipa::{Modify, OpenApi};
+
+use crate::kernel::scope;
+use crate::kernel::span::Span;
+use crate::{account, discovery, http, keys, login, ops, token, users};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Doorward", description = "The one place where a company's users live, and the one door that they and its services come in by. The specification is docs/specification.md; errors are described at /docs/errors."),
+    paths(
+        token::http::post,
+        keys::http::jwks,
+        discovery::http::openid_configuration,
+        discovery::http::oauth_authorization_server,
+        users::http::list,
+        users::http::create,
+        users::http::get,
+        users::http::patch,
+        users::http::put,
+        users::http::delete,
+        users::http::put_password,
+        users::http::require_password_change,
+        login::page::get,
+        login::page::post,
+        login::page::post_new_password,
+        login::page::get_logout,
+        login::page::post_logout,
+        account::page::get,
+        account::page::post_end_session,
+        account::page::get_password,
+        account::page::post_password,
+        http::asset,
+        ops::health::healthz,
+        ops::health::readyz,
+        ops::metrics::for_loopback,
+        ops::docs::errors,
+        ops::docs::docs,
+        ops::docs::api,
+        get,
+    ),
+    tags(
+        (name = "tokens", description = "For services"),
+        (name = "users", description = "The directory"),
+        (name = "people", description = "Pages"),
+        (name = "operators", description = "Health, metrics and documents")
+    ),
+    modifiers(&Schemes)
+)]
+struct Api;
+
+struct Schemes;
+
+impl Modify for Schemes {
+    fn modify(&self, api: &mut Document) {
+        let components = api.components.get_or_insert_with(Components::default);
+        let scopes = Scopes::from_iter(scope::OWN.map(|name| (name, "Doorward's own API")));
+        let flow = utoipa::openapi::security::ClientCredentials::new("/oauth2/token", scopes);
+        let bearer = OAuth2::new([Flow::ClientCredentials(flow)]);
+        components.add_security_scheme("bearer", SecurityScheme::OAuth2(bearer));
+        let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();
+        components.add_security_scheme("client", SecurityScheme::Http(basic));
+    }
+}
+
+/// The description, as JSON.
+pub(crate) fn json() -> Result<String, serde_json::Error> {
+    Api::openapi().to_pretty_json()
+}
+
+static DOCUMENT: LazyLock<http::Document> =
+    LazyLock::new(|| http::Document::new(Bytes::from(json().unwrap_or_default())));
+
+/// `GET /openapi.json`.
+#[utoipa::path(get, path = "/openapi.json", tag = "operators", responses((status = 200, description = "This document", body = Object), (status = 304, description = "It has not changed"), (status = 405, description = "GET only")))]
+pub(crate) async fn get(headers: HeaderMap) -> Response {
+    DOCUMENT.answer("application/json", Span::hours(1), &headers)
+}

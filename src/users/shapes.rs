@@ -1,0 +1,123 @@
+//! What the directory's documents look like, for `/openapi.json`; `document.rs` writes and reads them, and a test holds the two together.
+
+// Read by the derive macros alone.
+#![expect(dead_code, reason = "descriptions: nothing is ever made of these")]
+
+use utoipa::{IntoParams, ToSchema};
+
+use super::model::{Address, Status};
+
+/// A person.
+#[derive(ToSchema)]
+#[schema(as = User)]
+pub(crate) struct UserShape {
+    #[schema(read_only)]
+    id: String,
+    #[schema(read_only)]
+    version: i64,
+    #[schema(format = DateTime, read_only)]
+    created_at: String,
+    #[schema(format = DateTime, read_only)]
+    updated_at: String,
+    #[schema(read_only)]
+    password_change_required: bool,
+    email: Option<String>,
+    email_verified: bool,
+    username: Option<String>,
+    phone_number: Option<String>,
+    phone_number_verified: bool,
+    status: Status,
+    admin: bool,
+    name: Option<String>,
+    given_name: Option<String>,
+    family_name: Option<String>,
+    middle_name: Option<String>,
+    nickname: Option<String>,
+    preferred_username: Option<String>,
+    profile: Option<String>,
+    picture: Option<String>,
+    website: Option<String>,
+    gender: Option<String>,
+    birthdate: Option<String>,
+    zoneinfo: Option<String>,
+    locale: Option<String>,
+    address: Option<Address>,
+}
+
+/// What callers write of a person: at least one of `email`, `username`, `phone_number`.
+#[derive(ToSchema)]
+#[schema(as = UserWrite)]
+pub(crate) struct UserWriteShape {
+    #[schema(max_length = 254)]
+    email: Option<String>,
+    email_verified: Option<bool>,
+    /// Without `@`.
+    #[schema(min_length = 1, max_length = 128)]
+    username: Option<String>,
+    /// E.164.
+    #[schema(pattern = r"^\+[1-9][0-9]{1,14}$")]
+    phone_number: Option<String>,
+    phone_number_verified: Option<bool>,
+    status: Option<Status>,
+    admin: Option<bool>,
+    #[schema(min_length = 1, max_length = 255)]
+    name: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    given_name: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    family_name: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    middle_name: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    nickname: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    preferred_username: Option<String>,
+    profile: Option<String>,
+    picture: Option<String>,
+    website: Option<String>,
+    #[schema(min_length = 1, max_length = 255)]
+    gender: Option<String>,
+    birthdate: Option<String>,
+    zoneinfo: Option<String>,
+    locale: Option<String>,
+    address: Option<Address>,
+}
+
+/// A page of people.
+#[derive(ToSchema)]
+#[schema(as = UserList)]
+pub(crate) struct UserListShape {
+    items: Vec<UserShape>,
+    /// Where the list goes on; null at its end.
+    #[schema(required)]
+    next: Option<String>,
+}
+
+/// A password that an admin sets.
+#[derive(ToSchema)]
+#[schema(as = PasswordWrite)]
+pub(crate) struct PasswordShape {
+    #[schema(write_only, format = Password)]
+    password: String,
+    /// It is good for one sign-in, at which they choose their own.
+    change_required: Option<bool>,
+}
+
+/// What a list is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListParams {
+    /// People in a page; 50 unless asked for otherwise.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// A `next` of the same list.
+    after: Option<String>,
+    /// Exactly this address, without regard to case.
+    email: Option<String>,
+    /// Exactly this username, without regard to case.
+    username: Option<String>,
+    status: Option<Status>,
+    /// Changed at or after this time (RFC 3339).
+    #[param(format = DateTime)]
+    updated_since: Option<String>,
+}

@@ -90,7 +90,7 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
         return output::line(text);
     }
     let (config, warnings) = crate::config::load(flags)?;
-    crate::ops::telemetry::start(&config.log);
+    let _telemetry = crate::ops::telemetry::start(&config.log);
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -138,6 +138,16 @@ fn setting_of(variable: &str) -> Option<String> {
     Some(rest.to_ascii_lowercase().replace("__", "."))
 }
 
+/// Whether OpenTelemetry's standard variables say where traces go. The exporter reads them itself.
+pub(crate) fn wants_traces() -> bool {
+    [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    ]
+    .iter()
+    .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
 /// `DOORWARD_…` variables that are no settings: a container platform injects some, a typing error others.
 fn strangers() -> Vec<String> {
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());

@@ -4,6 +4,7 @@ mod check;
 mod load;
 mod sections;
 
+pub(crate) use load::wants_traces;
 pub use load::{Flags, SettingsError, load};
 pub use sections::{
     Config, Database, Http, Issuer, Keys, Log, LogFormat, Ops, Passwords, Sessions, Throttle, Tls,

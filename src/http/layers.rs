@@ -14,8 +14,8 @@ use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
-use super::failure;
 use super::{OAuthCode, OAuthError, PageError, Problem, ProblemKind};
+use super::{failure, trace_context};
 use crate::app::App;
 use crate::cx::Origin;
 use crate::kernel::{Fault, clock, random};
@@ -86,7 +86,8 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
         .to_owned();
     let method = meters::method(request.method());
     let counted = route.clone();
-    let span = tracing::info_span!("request", id = %request_id, method = %request.method(), route);
+    let span = tracing::info_span!("request", id = %request_id, method = %request.method(), route, trace_id = tracing::field::Empty);
+    trace_context::join(&span, request.headers());
     request.extensions_mut().insert(Arc::new(origin));
     request
         .extensions_mut()

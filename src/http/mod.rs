@@ -14,6 +14,7 @@ mod page_error;
 mod problem;
 mod query;
 pub(crate) mod shapes;
+mod trace_context;
 
 pub(crate) use bearer_error::BearerError;
 pub(crate) use csrf::Csrf;

@@ -1,34 +1,65 @@
-//! Logs: structured, on standard error, never a secret (types of secrets can't be printed).
+//! Logs: structured, on standard error, never a secret (types of secrets can't be printed). Traces: exported by OTLP when OpenTelemetry's
+//! standard variables say where to.
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_otlp::SpanExporter;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFormat, wants_traces};
 
-/// Starts logging. Calling it again changes nothing.
-pub(crate) fn start(settings: &Log) {
+/// Sends what is left of the traces when it is dropped.
+pub(crate) struct Telemetry(Option<SdkTracerProvider>);
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = self.0.take() {
+            // Whoever collects them is away: nothing to be done at the end of a process.
+            let _ = provider.shutdown();
+        }
+    }
+}
+
+/// Starts logging, and tracing where it is wanted. Calling it again changes nothing.
+pub(crate) fn start(settings: &Log) -> Telemetry {
     let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(false);
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
         LogFormat::Auto => !stderr().is_terminal(),
     };
+    let lines = fmt::layer().with_writer(stderr).with_ansi(false);
     // Fields are escaped by either format, so nothing that a stranger sends can forge a line (checklist 167).
-    let _ = if json {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .finish()
-            .try_init()
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = if json {
+        let lines = lines.json().flatten_event(true).with_current_span(false);
+        lines.with_filter(filter).boxed()
     } else {
-        builder.finish().try_init()
+        lines.with_filter(filter).boxed()
     };
+    let provider = if wants_traces() { exporter() } else { None };
+    let traces = provider.as_ref().map(|provider| {
+        let ours = Targets::new().with_target("doorward", LevelFilter::INFO);
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("doorward"))
+            .with_filter(ours)
+    });
+    let _ = Registry::default().with(lines).with(traces).try_init();
+    Telemetry(provider)
+}
+
+fn exporter() -> Option<SdkTracerProvider> {
+    let exporter = SpanExporter::builder().with_http().build().ok()?;
+    let resource = Resource::builder().with_service_name("doorward").build();
+    Some(
+        SdkTracerProvider::builder()
+            .with_batch_exporter(exporter)
+            .with_resource(resource)
+            .build(),
+    )
 }

@@ -30,4 +30,5 @@ mod structure;
 mod support;
 mod throttle;
 mod tokens;
+mod traces;
 mod users;

@@ -29,6 +29,7 @@ mod settings;
 mod structure;
 mod support;
 mod throttle;
+mod tls;
 mod tokens;
 mod traces;
 mod users;

@@ -89,9 +89,9 @@ pub fn table() -> Vec<Route> {
     ]
 }
 
-/// The program's HTTP side: the table's routes behind their guards, within the layers.
-pub(crate) fn build(app: &App) -> Router {
-    let mut router = Router::new();
+/// The program's HTTP side: the table's routes behind their guards, and `further` ones, within the layers.
+pub(crate) fn build(app: &App, further: Router<App>) -> Router {
+    let mut router = further;
     for Route {
         path,
         access,

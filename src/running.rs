@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -27,6 +28,17 @@ pub struct Running {
 impl Running {
     /// Builds the program and serves `listener`. Fails where the database does not answer or the keys can't be opened.
     pub async fn start(
+        config: Config,
+        databases: Databases,
+        clock: Arc<dyn Clock>,
+        listener: TcpListener,
+    ) -> Result<Self, Fault> {
+        Self::start_with(Router::new(), config, databases, clock, listener).await
+    }
+
+    /// The same with further routes within the same layers, for what is built around Doorward; the benchmarks' constant answer is one.
+    pub async fn start_with(
+        further: Router<App>,
         config: Config,
         databases: Databases,
         clock: Arc<dyn Clock>,
@@ -59,7 +71,7 @@ impl Running {
         )]
         let serving = tokio::spawn(server::run(
             app.clone(),
-            router::build(&app),
+            router::build(&app, further),
             listener,
             doorkeeper,
         ));

@@ -10,7 +10,8 @@ use crate::clients::Clients;
 use crate::config::Config;
 use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
-use crate::http::Csrf;
+use crate::discovery;
+use crate::http::{Csrf, RequestIds};
 use crate::jobs::{self, Tasks};
 use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
@@ -18,6 +19,7 @@ use crate::kernel::seal::SealingKeys;
 use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
+use crate::router;
 
 /// The program's parts.
 #[derive(Clone)]
@@ -38,6 +40,10 @@ pub struct Parts {
     pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
     pub(crate) watch: Watch,
+    pub(crate) request_ids: RequestIds,
+    /// Whether a route is answered whatever the clock says.
+    pub(crate) timeless: fn(&str) -> bool,
+    pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
 }
 
@@ -67,6 +73,9 @@ impl App {
             hasher,
             tasks: Tasks::new(),
             watch: Watch::default(),
+            request_ids: RequestIds::new(),
+            timeless: router::is_timeless,
+            metadata: discovery::Documents::new(&config)?,
             meters,
             config,
         })))

@@ -78,11 +78,16 @@ pub(crate) fn json() -> Result<String, serde_json::Error> {
     Api::openapi().to_pretty_json()
 }
 
-static DOCUMENT: LazyLock<http::Document> =
-    LazyLock::new(|| http::Document::new(Bytes::from(json().unwrap_or_default())));
+static DOCUMENT: LazyLock<http::Document> = LazyLock::new(|| {
+    http::Document::new(
+        Bytes::from(json().unwrap_or_default()),
+        "application/json",
+        Span::hours(1),
+    )
+});
 
 /// `GET /openapi.json`.
 #[utoipa::path(get, path = "/openapi.json", tag = "operators", responses((status = 200, description = "This document", body = Object), (status = 304, description = "It has not changed"), (status = 405, description = "GET only")))]
 pub(crate) async fn get(headers: HeaderMap) -> Response {
-    DOCUMENT.answer("application/json", Span::hours(1), &headers)
+    DOCUMENT.answer(&headers)
 }

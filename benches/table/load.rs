@@ -104,6 +104,9 @@ fn complete(read: &[u8]) -> Option<(u16, usize, bool)> {
 pub(crate) enum Pace {
     /// Each connection asks again as soon as it has its answer.
     Closed,
+    /// The same without ever sleeping: waking the load would be work of the server's core. For rows in which PostgreSQL, which shares the
+    /// load's core, has nothing to do.
+    Busy,
     /// So many a second, whether the server keeps up or not; latency counts from when a request was due.
     Open(f64),
 }
@@ -146,7 +149,7 @@ pub(crate) fn drive(
         // Whoever is free asks, if a request is due.
         while !over && !idle.is_empty() {
             let due = match pace {
-                Pace::Closed => now,
+                Pace::Closed | Pace::Busy => now,
                 Pace::Open(rate) => began + Duration::from_secs_f64(sent as f64 / rate),
             };
             if due > now {
@@ -177,6 +180,7 @@ pub(crate) fn drive(
         events.clear();
         let wait = match pace {
             Pace::Closed => 50_000_000,
+            Pace::Busy => 0,
             Pace::Open(_) => 200_000,
         };
         let timeout = rustix::event::Timespec {

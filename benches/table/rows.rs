@@ -315,11 +315,20 @@ impl Bench {
         body["access_token"].as_str().expect("a token").to_owned()
     }
 
+    /// For rows without PostgreSQL.
+    fn busy(&self, server: &Server, next: impl FnMut(u64) -> Vec<u8>) -> Report {
+        self.all_well(server, &Pace::Busy, next)
+    }
+
     fn closed(&self, server: &Server, next: impl FnMut(u64) -> Vec<u8>) -> Report {
+        self.all_well(server, &Pace::Closed, next)
+    }
+
+    fn all_well(&self, server: &Server, pace: &Pace, next: impl FnMut(u64) -> Vec<u8>) -> Report {
         let report = drive(
             server.address,
             32,
-            &Pace::Closed,
+            pace,
             Duration::from_secs(self.seconds),
             next,
         );
@@ -394,7 +403,7 @@ impl Bench {
                     Duration::from_millis(500),
                     |_| bytes.clone(),
                 );
-                rates.push(self.closed(&server, |_| bytes.clone()).per_second());
+                rates.push(self.busy(&server, |_| bytes.clone()).per_second());
                 drop(server);
                 limits.push(openssl_signs(speed, 2));
             }
@@ -419,14 +428,14 @@ impl Bench {
                 let server = self.server();
                 let bytes = get(server.address, path).expect("it answers").len();
                 rates.push(
-                    self.closed(&server, |_| request("GET", path, &[], None))
+                    self.busy(&server, |_| request("GET", path, &[], None))
                         .per_second(),
                 );
                 drop(server);
                 for (kind, to) in [("layers", &mut layered), ("bare", &mut bare)] {
                     let server = self.limit(kind, bytes);
                     to.push(
-                        self.closed(&server, |_| request("GET", "/constant", &[], None))
+                        self.busy(&server, |_| request("GET", "/constant", &[], None))
                             .per_second(),
                     );
                 }

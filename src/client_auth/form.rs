@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -44,25 +44,24 @@ impl FromRequest<App> for ClientForm {
                 "Send all parameters in the body, none in the URL.",
             ));
         }
-        let headers = request.headers().clone();
         let (mut parts, body) = request.into_parts();
         let Ok(cx) =
             <Cx as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, app).await;
+        let mut authorization = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let authorization = [authorization.next().cloned(), authorization.next().cloned()];
         let mut form = Form::from_request(Request::from_parts(parts, body), app)
             .await
             .map_err(|e| OAuthError::invalid_request(e.told()).status(e.status()))?;
-        let claim = claim(&headers, &mut form)?;
+        let claim = claim(authorization, &mut form)?;
         let client = secret::verify(claim, &cx).await?;
         Ok(Self { client, form, cx })
     }
 }
 
 /// Exactly one way of proving (RFC 6749 §2.3); a `client_id` in the body beside Basic is fine when it is the same.
-fn claim(headers: &HeaderMap, form: &mut Form) -> Result<Claim, OAuthError> {
+fn claim([first, second]: [Option<HeaderValue>; 2], form: &mut Form) -> Result<Claim, OAuthError> {
     let in_body = form.take_text("client_id");
     let post = form.take("client_secret");
-    let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
-    let (first, second) = (authorization.next(), authorization.next());
     if second.is_some() {
         return Err(OAuthError::invalid_request(
             "Authorization is given more than once.",

@@ -2,3 +2,5 @@
 
 pub(crate) mod http;
 mod metadata;
+
+pub(crate) use http::Documents;

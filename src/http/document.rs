@@ -13,10 +13,12 @@ use crate::kernel::span::Span;
 pub(crate) struct Document {
     bytes: Bytes,
     etag: HeaderValue,
+    content_type: HeaderValue,
+    cache_control: HeaderValue,
 }
 
 impl Document {
-    pub(crate) fn new(bytes: Bytes) -> Self {
+    pub(crate) fn new(bytes: Bytes, content_type: &'static str, max_age: Span) -> Self {
         let hash: String = Sha256::digest(&bytes)
             .iter()
             .take(16)
@@ -24,19 +26,19 @@ impl Document {
             .collect();
         #[expect(
             clippy::expect_used,
-            reason = "hexadecimal digits and quotes are a header value"
+            reason = "digits, letters and quotes are a header value"
         )]
-        let etag = HeaderValue::try_from(format!("\"{hash}\"")).expect("digits and quotes");
-        Self { bytes, etag }
+        let value = |text: String| HeaderValue::try_from(text).expect("digits and letters");
+        Self {
+            bytes,
+            etag: value(format!("\"{hash}\"")),
+            content_type: HeaderValue::from_static(content_type),
+            cache_control: value(format!("public, max-age={}", max_age.whole_seconds())),
+        }
     }
 
     /// 200, or 304 where `If-None-Match` has our tag (RFC 9110 §13.1.2).
-    pub(crate) fn answer(
-        &self,
-        content_type: &'static str,
-        max_age: Span,
-        sent: &HeaderMap,
-    ) -> Response {
+    pub(crate) fn answer(&self, sent: &HeaderMap) -> Response {
         let known = is_known(&self.etag, sent);
         let mut response = Response::new(if known {
             Body::empty()
@@ -47,13 +49,9 @@ impl Document {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_TYPE, self.content_type.clone());
         headers.insert(header::ETAG, self.etag.clone());
-        if let Ok(value) =
-            HeaderValue::try_from(format!("public, max-age={}", max_age.whole_seconds()))
-        {
-            headers.insert(header::CACHE_CONTROL, value);
-        }
+        headers.insert(header::CACHE_CONTROL, self.cache_control.clone());
         response
     }
 }

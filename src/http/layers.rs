@@ -18,7 +18,7 @@ use super::{OAuthCode, OAuthError, PageError, Problem, ProblemKind};
 use super::{failure, trace_context};
 use crate::app::App;
 use crate::cx::Origin;
-use crate::kernel::{Fault, clock, random};
+use crate::kernel::{Fault, clock};
 use crate::meters;
 
 /// Bytes of a URL, and header fields, that a request may have (checklist 173).
@@ -64,8 +64,8 @@ fn panicked(cause: Box<dyn Any + Send>) -> Response<Body> {
 async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let started = clock::monotonic();
     let http = &app.config.http;
-    let request_id = request_id();
-    let path = request.uri().path().to_owned();
+    let request_id = app.request_ids.next();
+    let uri = request.uri().clone();
     let origin = Origin {
         ip: request
             .extensions()
@@ -79,14 +79,10 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
         }),
         request_id: request_id.clone(),
     };
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", |m| m.as_str())
-        .to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = meters::method(request.method());
-    let counted = route.clone();
-    let span = tracing::info_span!("request", id = %request_id, method = %request.method(), route, trace_id = tracing::field::Empty);
+    // Made for every request, so it holds the least: what else is known stands in the line that says how it was answered.
+    let span = tracing::info_span!("request", id = %request_id, trace_id = tracing::field::Empty);
     trace_context::join(&span, request.headers());
     request.extensions_mut().insert(Arc::new(origin));
     request
@@ -97,28 +93,32 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
     let limit = http.handler_timeout.std() + http.body_timeout.std();
     let secure = app.config.issuer.is_https();
     async move {
-        let response = if request.uri().to_string().len() > MAX_URL {
-            refusal(&path, ProblemKind::UriTooLong)
+        let path = uri.path();
+        let route = matched.as_ref().map_or("none", MatchedPath::as_str);
+        let response = if uri.path_and_query().map_or(0, |p| p.as_str().len()) > MAX_URL {
+            refusal(path, ProblemKind::UriTooLong)
         } else if request.headers().len() > MAX_FIELDS {
-            refusal(&path, ProblemKind::HeaderTooLarge)
+            refusal(path, ProblemKind::HeaderTooLarge)
+        } else if app.watch.clock_is_off() && !(app.timeless)(route) {
+            refusal(path, ProblemKind::Unavailable)
         } else {
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) if response.extensions().get::<Panicked>().is_some() => {
-                    refusal(&path, ProblemKind::Internal)
+                    refusal(path, ProblemKind::Internal)
                 }
                 Ok(response) => response,
-                Err(_) => refusal(&path, ProblemKind::Unavailable),
+                Err(_) => refusal(path, ProblemKind::Unavailable),
             }
         };
         let mut response = failure::render(response, &request_id, &app.meters);
         add_headers(response.headers_mut(), &request_id, secure);
         let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
-        app.meters.answered(&counted, method, status, seconds);
+        app.meters.answered(route, method, status, seconds);
         let duration_ms = seconds * 1000.0;
         match status {
-            500.. => tracing::warn!(status, duration_ms, "answered"),
-            400.. => tracing::info!(status, duration_ms, "answered"),
-            _ => tracing::debug!(status, duration_ms, "answered"),
+            500.. => tracing::warn!(method, route, status, duration_ms, "answered"),
+            400.. => tracing::info!(method, route, status, duration_ms, "answered"),
+            _ => tracing::debug!(method, route, status, duration_ms, "answered"),
         }
         response
     }
@@ -158,17 +158,6 @@ pub(crate) fn refusal(path: &str, kind: ProblemKind) -> Response {
             _ => PageError::new(status, title, "Please go back and try again.").into_response(),
         }
     }
-}
-
-/// 96 random bits in hexadecimal: names a request in answers, logs and audit rows.
-fn request_id() -> String {
-    random::bytes::<12>()
-        .iter()
-        .fold(String::with_capacity(24), |mut id, byte| {
-            use std::fmt::Write;
-            let _ = write!(id, "{byte:02x}");
-            id
-        })
 }
 
 /// The client's address: the connection's, unless that is a proxy that the settings name; then the right-most address in

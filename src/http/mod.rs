@@ -13,6 +13,7 @@ mod page;
 mod page_error;
 mod problem;
 mod query;
+mod request_id;
 pub(crate) mod shapes;
 mod trace_context;
 
@@ -30,3 +31,4 @@ pub(crate) use page_error::PageError;
 pub(crate) use problem::Problem;
 pub use problem::ProblemKind;
 pub(crate) use query::Query;
+pub(crate) use request_id::RequestIds;

@@ -46,6 +46,6 @@ pub(crate) async fn bootstrap(
     }
     tx.commit().await?;
     connection.close().await?;
-    let ring = KeyRing::new(&keys, &sealing)?;
+    let ring = KeyRing::new(&keys, &sealing, config.keys.jwks_max_age)?;
     Ok(Bootstrapped { sealing, ring })
 }

@@ -10,9 +10,5 @@ use crate::http::shapes::OAuthErrorShape;
 /// The public keys, from memory.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "tokens", responses((status = 200, description = "A JWK set (RFC 7517)", content_type = "application/jwk-set+json", body = Object), (status = 304, description = "It has not changed"), (status = 405, description = "GET only", body = OAuthErrorShape)))]
 pub(crate) async fn jwks(State(app): State<App>, headers: HeaderMap) -> Response {
-    app.keyring.now().jwks.answer(
-        "application/jwk-set+json",
-        app.config.keys.jwks_max_age,
-        &headers,
-    )
+    app.keyring.now().jwks.answer(&headers)
 }

@@ -14,6 +14,7 @@ use crate::http::Document;
 use crate::jose::{Alg, PrivateKey, Signer, Verifier};
 use crate::kernel::Fault;
 use crate::kernel::seal::SealingKeys;
+use crate::kernel::span::Span;
 
 /// All keys that count now.
 pub(crate) struct Keys {
@@ -53,14 +54,20 @@ impl Keys {
 
 /// Holds [`Keys`] and renews them when another replica changed something.
 pub(crate) struct KeyRing {
+    max_age: Span,
     keys: RwLock<Arc<Keys>>,
     outdated: Notify,
 }
 
 impl KeyRing {
-    pub(super) fn new(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Self, Fault> {
+    pub(super) fn new(
+        keys: &[SigningKey],
+        sealing: &SealingKeys,
+        max_age: Span,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            keys: RwLock::new(Arc::new(load(keys, sealing)?)),
+            max_age,
+            keys: RwLock::new(Arc::new(load(keys, sealing, max_age)?)),
             outdated: Notify::new(),
         })
     }
@@ -89,13 +96,13 @@ impl KeyRing {
         sealing: &SealingKeys,
         db: &mut PgConnection,
     ) -> Result<(), Fault> {
-        let fresh = Arc::new(load(&store::list(db).await?, sealing)?);
+        let fresh = Arc::new(load(&store::list(db).await?, sealing, self.max_age)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 }
 
-fn load(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Keys, Fault> {
+fn load(keys: &[SigningKey], sealing: &SealingKeys, max_age: Span) -> Result<Keys, Fault> {
     let mut current = HashMap::new();
     let mut verifiers = HashMap::new();
     for key in keys {
@@ -125,6 +132,10 @@ fn load(keys: &[SigningKey], sealing: &SealingKeys) -> Result<Keys, Fault> {
         ages: ages.collect(),
         current,
         verifiers,
-        jwks: Document::new(Bytes::from(jwks.to_string())),
+        jwks: Document::new(
+            Bytes::from(jwks.to_string()),
+            "application/jwk-set+json",
+            max_age,
+        ),
     })
 }

@@ -3,13 +3,6 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
-
-use crate::app::App;
-use crate::http::{ProblemKind, refusal};
-
 #[derive(Default)]
 pub(crate) struct Watch {
     clock_is_off: AtomicBool,
@@ -32,12 +25,4 @@ impl Watch {
     pub(crate) fn clock_is_off(&self) -> bool {
         self.clock_is_off.load(Ordering::SeqCst)
     }
-}
-
-/// Before everything that depends on the time: 503 while the clock is off.
-pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    if app.watch.clock_is_off() {
-        return refusal(request.uri().path(), ProblemKind::Unavailable);
-    }
-    next.run(request).await
 }

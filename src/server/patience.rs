@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 /// What a connection is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,8 +86,41 @@ pub(super) struct Patient<S> {
     phase: SharedPhase,
     head: Duration,
     idle: Duration,
-    reading: Option<(Phase, Pin<Box<Sleep>>)>,
+    reading: Waiting,
     writing: Option<Pin<Box<Sleep>>>,
+}
+
+/// A wait for bytes. The timer is not set anew for each request: it is left to ring, and looks then whether it is time.
+#[derive(Default)]
+struct Waiting {
+    phase: Option<Phase>,
+    until: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Waiting {
+    fn poll(&mut self, phase: Phase, patience: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        if self.phase != Some(phase) {
+            self.phase = Some(phase);
+            self.until = Some(Instant::now() + patience);
+        }
+        let Some(until) = self.until else {
+            return Poll::Pending;
+        };
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            match timer.as_mut().poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) if Instant::now() >= until => return Poll::Ready(()),
+                Poll::Ready(()) => timer.as_mut().reset(until),
+            }
+        }
+    }
 }
 
 impl<S> Patient<S> {
@@ -104,7 +137,7 @@ impl<S> Patient<S> {
                 phase: phase.clone(),
                 head,
                 idle,
-                reading: None,
+                reading: Waiting::default(),
                 writing: None,
             },
             phase,
@@ -118,20 +151,14 @@ impl<S> Patient<S> {
             Phase::Fresh | Phase::Head => self.head,
             Phase::Idle | Phase::Quiet => self.idle,
             Phase::Answering | Phase::Multiplexed => {
-                self.reading = None;
+                self.reading.phase = None;
                 if let Ok(mut waker) = self.phase.0.reader.lock() {
                     *waker = Some(cx.waker().clone());
                 }
                 return Poll::Pending;
             }
         };
-        match &mut self.reading {
-            Some((armed, timer)) if *armed == phase => timer.as_mut().poll(cx),
-            other => {
-                let (_, timer) = other.insert((phase, Box::pin(sleep(patience))));
-                timer.as_mut().poll(cx)
-            }
-        }
+        self.reading.poll(phase, patience, cx)
     }
 
     fn poll_stuck<T>(
@@ -162,7 +189,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before && matches!(self.phase.get(), Phase::Fresh | Phase::Idle) {
             self.phase.set(Phase::Head);
-            self.reading = None;
         }
         match result {
             Poll::Pending => self

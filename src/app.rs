@@ -6,8 +6,9 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::client_auth::Failures;
 use crate::clients::Clients;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
 use crate::discovery;
@@ -20,6 +21,7 @@ use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
 use crate::router;
+use crate::token::SeenTokens;
 
 /// The program's parts.
 #[derive(Clone)]
@@ -39,7 +41,11 @@ pub struct Parts {
     pub(crate) clients: Clients,
     pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
+    pub(crate) seen: SeenTokens,
+    pub(crate) failures: Failures,
     pub(crate) watch: Watch,
+    /// Whether somebody collects traces.
+    pub(crate) traced: bool,
     pub(crate) request_ids: RequestIds,
     /// Whether a route is answered whatever the clock says.
     pub(crate) timeless: fn(&str) -> bool,
@@ -72,7 +78,10 @@ impl App {
             clients: Clients::new(),
             hasher,
             tasks: Tasks::new(),
+            seen: SeenTokens::new(),
+            failures: Failures::new(),
             watch: Watch::default(),
+            traced: config::wants_traces(),
             request_ids: RequestIds::new(),
             timeless: router::is_timeless,
             metadata: discovery::Documents::new(&config)?,

@@ -22,6 +22,8 @@ mod cx;
 mod db;
 mod discovery;
 mod events;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod jobs;
 mod jose;

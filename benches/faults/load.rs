@@ -65,13 +65,10 @@ impl Load {
 
     /// The answer, where it is one to what was asked.
     async fn send(&self, request: reqwest::RequestBuilder) -> Option<(u16, Value)> {
-        let answer = match request.send().await {
-            Ok(answer) => answer,
-            Err(_) => {
-                count(&self.seen.unreachable);
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                return None;
-            }
+        let Ok(answer) = request.send().await else {
+            count(&self.seen.unreachable);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            return None;
         };
         let status = answer.status().as_u16();
         let promised = answer.headers().contains_key("retry-after");

@@ -585,7 +585,7 @@ impl Bench {
                      values (gen_random_uuid(), 'active', false, 'pgb{round}-' || :n || '-' || random()::text, 'pgb{round}-' || :n || '-' || random()::text, false, false, 'Made', '{{}}', false, '2026-11-25', '2026-11-25', '2026-11-25');\n\
                      insert into event (type, user_id, version, occurred_at) values ('user.created', '00000000-0000-7000-8000-000000000000', 1, '2026-11-25');\n\
                      insert into audit (id, occurred_at, action, actor_kind, actor_id, target_kind, target_id, after, ip, request_id)\n \
-                     values (gen_random_uuid(), '2026-11-25', 'user.created', 'client', 'c_pgbench', 'user', 'x', '{{\"email\":\"made@example.com\",\"name\":\"Made\",\"status\":\"active\",\"admin\":false}}', '127.0.0.1', 'x');\n\
+                     values (gen_random_uuid(), '2026-11-25', 'user.created', 'client', 'c_pgbench', 'user', 'x', jsonb_build_object('email', 'made@example.com', 'name', 'Made', 'status', 'active', 'admin', false), '127.0.0.1', 'x');\n\
                      commit;\n"
                 ),
                 32, self.seconds as u32,

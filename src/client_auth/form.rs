@@ -117,6 +117,12 @@ pub(super) fn invalid_client(reason: &'static str) -> OAuthError {
         .because(reason)
 }
 
+/// For the fuzzer.
+#[cfg(test)]
+pub(crate) fn fuzzed_basic(value: &str) -> bool {
+    basic(value).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

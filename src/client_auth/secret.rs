@@ -10,20 +10,28 @@ use crate::kernel::{ClientId, TokenHash};
 
 /// The client that the claim proves. An unknown client costs the same work and gets the same answer as a wrong secret.
 pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthError> {
-    let refuse = |reason| {
-        let error = invalid_client(reason);
-        // RFC 6749 §5.2: the challenge answers the header.
-        if matches!(claim.proof, Proof::Basic(_)) {
-            error.challenge()
+    let id = claim.client_id.parse::<ClientId>().ok();
+    let client = match &id {
+        Some(id) => cx.app.clients.find(id, cx).await?,
+        None => None,
+    };
+    check(client, &claim.proof, cx).map_err(|reason| {
+        let error = if cx.app.failures.count(cx.origin.ip, id.as_ref()) {
+            invalid_client("too many failures").too_many_failures()
         } else {
-            error
+            invalid_client(reason)
+        };
+        // RFC 6749 §5.2: the challenge answers the header.
+        match claim.proof {
+            Proof::Basic(_) => error.challenge(),
+            Proof::Post(_) | Proof::Nothing => error,
         }
-    };
-    let client = match claim.client_id.parse::<ClientId>() {
-        Ok(id) => cx.app.clients.find(&id, cx).await?,
-        Err(_) => None,
-    };
-    let (method, presented) = match &claim.proof {
+    })
+}
+
+/// Fails with the reason, for the log alone.
+fn check(client: Option<Arc<Client>>, proof: &Proof, cx: &Cx) -> Result<Arc<Client>, &'static str> {
+    let (method, presented) = match proof {
         Proof::Basic(secret) => (AuthMethod::ClientSecretBasic, Some(secret)),
         Proof::Post(secret) => (AuthMethod::ClientSecretPost, Some(secret)),
         Proof::Nothing => (AuthMethod::None, None),
@@ -40,12 +48,12 @@ pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthEr
             found | secret.hash.matches(&presented)
         })
     });
-    let client = client.ok_or_else(|| refuse("unknown client"))?;
+    let client = client.ok_or("unknown client")?;
     if client.registration.auth_method != method {
-        return Err(refuse("not the client's registered method"));
+        return Err("not the client's registered method");
     }
     match right {
-        Some(false) => Err(refuse("wrong secret")),
+        Some(false) => Err("wrong secret"),
         Some(true) | None => Ok(client),
     }
 }

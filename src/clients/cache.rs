@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use moka::sync::Cache;
 
 use super::{Client, store};
+use crate::app::App;
 use crate::cx::Cx;
 use crate::kernel::{ClientId, Fault};
 use crate::meters::CacheAnswer;
@@ -70,19 +71,22 @@ impl Clients {
     }
 
     /// Whether any client has the password grant: as the database says, or as it last said where it does not answer.
-    pub(crate) async fn any_password_grant(&self, cx: &Cx) -> bool {
+    pub(crate) async fn any_password_grant(&self, app: &App) -> bool {
         let before = self.forgotten.load(Ordering::SeqCst);
         let known =
-            cx.app.trust.holds() && self.password_grant_known_at.load(Ordering::SeqCst) == before;
+            app.trust.holds() && self.password_grant_known_at.load(Ordering::SeqCst) == before;
         if !known {
-            let asked = async { store::password_grant_until(&mut *cx.connection().await?).await };
+            let asked = async {
+                let mut connection = app.pool.acquire().await?;
+                store::password_grant_until(&mut connection).await
+            };
             if let Ok(until) = asked.await {
                 let until = until.unwrap_or(i64::MIN);
                 self.password_grant_until.store(until, Ordering::SeqCst);
                 self.password_grant_known_at.store(before, Ordering::SeqCst);
             }
         }
-        self.password_grant_until.load(Ordering::SeqCst) > cx.now.unix_timestamp()
+        self.password_grant_until.load(Ordering::SeqCst) > app.clock.now().unix_timestamp()
     }
 
     /// Forgets one client.

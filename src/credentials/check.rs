@@ -47,15 +47,27 @@ pub(crate) async fn check(
     via: Via<'_>,
     cx: &Cx,
 ) -> Result<Checked, Fault> {
+    let _place = cx.app.hasher.place()?;
     let person = {
         let mut connection = cx.connection().await?;
         users::find_sign_in(identifier, &mut connection).await?
     };
-    check_person(person, identifier, password, via, cx).await
+    judge(person, identifier, password, via, cx).await
 }
 
 /// The same for somebody who is known already: a person at their own pages.
 pub(crate) async fn check_person(
+    person: Option<SignIn>,
+    identifier: &str,
+    password: &Secret<String>,
+    via: Via<'_>,
+    cx: &Cx,
+) -> Result<Checked, Fault> {
+    let _place = cx.app.hasher.place()?;
+    judge(person, identifier, password, via, cx).await
+}
+
+async fn judge(
     person: Option<SignIn>,
     identifier: &str,
     password: &Secret<String>,

@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::config::Passwords;
@@ -37,8 +37,15 @@ pub(crate) struct Hasher {
     dummy: Secret<String>,
     most_waiting: usize,
     max_wait: Duration,
+    /// As many as may be hashed and wait.
+    places: Arc<Semaphore>,
     meters: Arc<Meters>,
 }
+
+/// The right to one hash, for whoever does other work before it.
+pub(crate) struct Place(
+    #[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit,
+);
 
 struct Queue {
     state: Mutex<State>,
@@ -103,7 +110,8 @@ impl Hasher {
             ready: Condvar::new(),
         });
         let max_wait = settings.max_wait.std();
-        for number in 0..wanted.min(affordable) {
+        let threads = wanted.min(affordable);
+        for number in 0..threads {
             let (queue, meters) = (queue.clone(), meters.clone());
             let thread = std::thread::Builder::new().name(format!("hash-{number}"));
             thread
@@ -122,7 +130,17 @@ impl Hasher {
             dummy,
             most_waiting: settings.queue as usize,
             max_wait,
+            places: Arc::new(Semaphore::new((settings.queue + threads) as usize)),
             meters,
+        })
+    }
+
+    /// Takes a place for an attempt, before anything is asked of the database for it: in a storm that would cost more than the refusal.
+    pub(crate) fn place(&self) -> Result<Place, Fault> {
+        let permit = self.places.clone().try_acquire_owned();
+        permit.map(Place).map_err(|_| {
+            self.meters.hash_refused.inc();
+            Fault::overloaded("hashing: the queue is full")
         })
     }
 

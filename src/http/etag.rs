@@ -84,6 +84,19 @@ fn malformed() -> Problem {
     Problem::new(ProblemKind::MalformedRequest).detail("If-Match could not be read.")
 }
 
+/// For the fuzzer.
+#[cfg(test)]
+pub(super) fn fuzzed(headers: &HeaderMap) {
+    is_known(&HeaderValue::from(ETag(1)), headers);
+    for text in headers
+        .get_all(header::IF_MATCH)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+    {
+        IfMatch::parse(text).allows(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Router, body::Body};
 use ipnet::IpNet;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
+use tracing::field::Empty;
 
 use super::{OAuthCode, OAuthError, PageError, Problem, ProblemKind};
 use super::{failure, trace_context};
@@ -81,9 +82,17 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
     };
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = meters::method(request.method());
+    let version = request.version();
     // Made for every request, so it holds the least: what else is known stands in the line that says how it was answered.
-    let span = tracing::info_span!("request", id = %request_id, trace_id = tracing::field::Empty);
+    let span = tracing::info_span!("request", id = %request_id, trace_id = Empty, route = Empty, method = Empty);
     trace_context::join(&span, request.headers());
+    if app.traced {
+        span.record("method", method);
+        span.record(
+            "route",
+            matched.as_ref().map_or("none", MatchedPath::as_str),
+        );
+    }
     request.extensions_mut().insert(Arc::new(origin));
     request
         .extensions_mut()
@@ -112,6 +121,11 @@ async fn edge(State(app): State<App>, mut request: Request, next: Next) -> Respo
         };
         let mut response = failure::render(response, &request_id, &app.meters);
         add_headers(response.headers_mut(), &request_id, secure);
+        if app.tasks.is_stopping() && version < Version::HTTP_2 {
+            // Whoever is told in time sends nothing more on a connection that is about to go.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         let (status, seconds) = (response.status().as_u16(), started.elapsed().as_secs_f64());
         app.meters.answered(route, method, status, seconds);
         let duration_ms = seconds * 1000.0;
@@ -220,6 +234,15 @@ fn add_headers(headers: &mut HeaderMap, request_id: &str, secure: bool) {
     if let Ok(id) = HeaderValue::try_from(request_id) {
         headers.insert(REQUEST_ID, id);
     }
+}
+
+/// What is read of a stranger's headers, for the fuzzer.
+#[cfg(test)]
+pub(crate) fn fuzzed(headers: &HeaderMap) {
+    let proxies = ["10.0.0.0/8".parse().expect("a network")];
+    client_ip(IpAddr::from([10, 0, 0, 1]), headers, &proxies);
+    trace_context::join(&tracing::Span::none(), headers);
+    super::etag::fuzzed(headers);
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(crate) use etag::{ETag, IfMatch, is_known};
 pub(crate) use form::FormError;
 pub(crate) use form::{Form, decode as decode_form};
 pub(crate) use json::JsonBody;
+#[cfg(test)]
+pub(crate) use layers::fuzzed;
 pub(crate) use layers::{Peer, around, refusal};
 pub(crate) use oauth_error::{OAuthCode, OAuthError};
 pub(crate) use page::{__path_asset, PageForm, asset, assets_version, come_again, page, too_many};

@@ -7,10 +7,12 @@ use josekit::jwk::alg::ed::{EdCurve, EdKeyPair};
 use josekit::jwk::alg::rsa::RsaKeyPair;
 use josekit::jwk::{Jwk, KeyPair};
 use josekit::jws::{ES256, EdDSA, PS256, RS256};
+use openssl::rsa::Padding;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::ring::RingKey;
+use super::rsa::RsaKey;
 use super::sign::{Key, Signer};
 use super::{Alg, Verifier};
 use crate::kernel::{Fault, Secret};
@@ -98,12 +100,11 @@ impl PrivateKey {
 
     /// What signs with this key. Parsing costs as much as 16 signatures: make it once.
     pub(crate) fn signer(&self, kid: &str) -> Result<Signer, Fault> {
-        let fault = |e| Fault::internal("loading a signing key", e);
         let key = match self.alg {
             Alg::Es256 => Key::Ring(Box::new(RingKey::es256(&self.jwk)?)),
             Alg::EdDsa => Key::Ring(Box::new(RingKey::ed25519(&self.jwk)?)),
-            Alg::Rs256 => Key::OpenSsl(Box::new(RS256.signer_from_jwk(&self.jwk).map_err(fault)?)),
-            Alg::Ps256 => Key::OpenSsl(Box::new(PS256.signer_from_jwk(&self.jwk).map_err(fault)?)),
+            Alg::Rs256 => Key::OpenSsl(RsaKey::new(&self.jwk, Padding::PKCS1)?),
+            Alg::Ps256 => Key::OpenSsl(RsaKey::new(&self.jwk, Padding::PKCS1_PSS)?),
         };
         Ok(Signer::new(self.alg, kid, key))
     }

@@ -3,10 +3,11 @@
 mod alg;
 mod jwk;
 mod ring;
+mod rsa;
 mod sign;
 mod verify;
 
 pub(crate) use alg::Alg;
 pub(crate) use jwk::PrivateKey;
 pub(crate) use sign::{Signer, Typ};
-pub(crate) use verify::{Expected, Verifier, verify};
+pub(crate) use verify::{Expected, Invalid, Verifier, check_claims, verify};

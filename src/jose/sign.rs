@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use josekit::jws::JwsSigner;
 use serde::Serialize;
 
 use super::Alg;
 use super::ring::RingKey;
+use super::rsa::RsaKey;
 use crate::kernel::Fault;
 
 /// What a token is; each kind is verified as itself alone (RFC 8725 §3.11).
@@ -34,7 +34,7 @@ pub(crate) struct Signer {
 /// Whichever library is quicker at it.
 pub(super) enum Key {
     Ring(Box<RingKey>),
-    OpenSsl(Box<dyn JwsSigner>),
+    OpenSsl(RsaKey),
 }
 
 impl Signer {
@@ -63,8 +63,8 @@ impl Signer {
                 let signature = key.sign(message).map_err(|e| fault(e.into()))?;
                 URL_SAFE_NO_PAD.encode(signature)
             }
-            Key::OpenSsl(signer) => {
-                let signature = signer.sign(message).map_err(|e| fault(e.into()))?;
+            Key::OpenSsl(key) => {
+                let signature = key.sign(message).map_err(|e| fault(e.into()))?;
                 URL_SAFE_NO_PAD.encode(signature)
             }
         };

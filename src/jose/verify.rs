@@ -93,7 +93,11 @@ pub(crate) fn verify<'k>(
     Ok(claims)
 }
 
-fn check_claims(claims: &Map<String, Value>, expected: &Expected<'_>) -> Result<(), Invalid> {
+/// Checks issuer, audience and times against now.
+pub(crate) fn check_claims(
+    claims: &Map<String, Value>,
+    expected: &Expected<'_>,
+) -> Result<(), Invalid> {
     if claims.get("iss").and_then(Value::as_str) != Some(expected.issuer) {
         return Err(Invalid("another issuer"));
     }

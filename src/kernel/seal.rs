@@ -123,6 +123,7 @@ mod tests {
 
     #[test]
     fn labels_give_keys_of_their_own() {
+        // S-58
         let keys = keys(&[1]);
         assert_ne!(
             keys.derive("csrf")[0].expose(),

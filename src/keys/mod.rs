@@ -10,6 +10,6 @@ mod store;
 
 pub(crate) use bootstrap::{Bootstrapped, bootstrap};
 pub(crate) use model::{SigningKey, Step};
-pub(crate) use ring::KeyRing;
+pub(crate) use ring::{KeyRing, Keys};
 pub(crate) use rotation::RotateError;
 pub(crate) use store::list;

@@ -105,6 +105,7 @@ mod tests {
 
     #[test]
     fn short_or_default_keys_stop_the_start() {
+        // S-58
         for bad in [
             "",
             "AAAA",

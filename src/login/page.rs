@@ -282,3 +282,9 @@ fn set_attempt_cookie(value: &Secret<String>, issuer: &Issuer) -> Result<HeaderV
     cookie.set_sensitive(true);
     Ok(cookie)
 }
+
+/// For the fuzzer.
+#[cfg(test)]
+pub(crate) fn fuzzed_cookie(headers: &HeaderMap) {
+    attempt_cookie(headers, &Issuer::default());
+}

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::Router;
@@ -53,6 +54,10 @@ pub(crate) async fn run(
             () = &mut stopped => break,
         }
     }
+    // Whoever is connected already is not turned away.
+    while let Some((stream, peer)) = connected_already(&listener) {
+        house.admit(&graceful, stream, peer);
+    }
     drop(listener);
     let patience = app.config.http.shutdown_timeout.std();
     if tokio::time::timeout(patience, graceful.shutdown())
@@ -60,6 +65,13 @@ pub(crate) async fn run(
         .is_err()
     {
         tracing::warn!("requests were still under way when the time to stop had passed");
+    }
+}
+
+fn connected_already(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    match listener.poll_accept(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(accepted)) => Some(accepted),
+        Poll::Ready(Err(_)) | Poll::Pending => None,
     }
 }
 

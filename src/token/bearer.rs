@@ -10,7 +10,7 @@ use super::audience;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::BearerError;
-use crate::jose::{Expected, Typ, verify};
+use crate::jose::{Expected, Typ};
 use crate::kernel::{ClientId, ScopeSet, UserId};
 use crate::users;
 
@@ -41,7 +41,7 @@ async fn admit(headers: &HeaderMap, needed: &'static str, cx: &Cx) -> Result<Act
         audience: &audience,
         now: cx.now,
     };
-    let claims = verify(token, &expected, |kid| keys.verifier(kid)).map_err(|why| {
+    let claims = cx.app.seen.verify(token, &expected, &keys).map_err(|why| {
         tracing::info!(reason = why.0, "an access token was refused");
         BearerError::InvalidToken
     })?;

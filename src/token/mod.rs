@@ -7,5 +7,7 @@ mod exchange;
 mod grant;
 pub(crate) mod http;
 mod issue;
+mod seen;
 
 pub(crate) use bearer::guard;
+pub(crate) use seen::SeenTokens;

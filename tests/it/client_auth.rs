@@ -268,3 +268,45 @@ async fn secrets_are_long_hashed_and_told_once() {
         .refused(401, "invalid_client");
     assert_eq!(basic(&client, &client.id, new).await.status, 200);
 }
+
+#[tokio::test]
+async fn failures_are_limited_and_lock_nobody_out() {
+    // S-40
+    let server = Server::with(|config| {
+        config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .audience("https://a.example")
+        .register()
+        .await;
+    let ask = async |secret: &str, address: &str| {
+        let request = server
+            .request(Method::POST, "/oauth2/token")
+            .header("x-forwarded-for", address)
+            .basic_auth(&client.id, Some(secret))
+            .form(&[("grant_type", "client_credentials")]);
+        Answer::of(request).await
+    };
+    for _ in 0..60 {
+        ask("wrong", "192.0.2.1")
+            .await
+            .refused(401, "invalid_client");
+    }
+    let over = ask("wrong", "192.0.2.1").await;
+    over.refused(429, "invalid_client");
+    assert_eq!(over.header("retry-after"), "60");
+    ask("wrong", "192.0.2.2")
+        .await
+        .refused(401, "invalid_client");
+    let secret = client.secret.clone().unwrap();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        assert_eq!(
+            ask(&secret, address).await.status,
+            200,
+            "the right one is let in"
+        );
+    }
+}

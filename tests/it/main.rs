@@ -17,6 +17,7 @@ mod client_auth;
 mod discovery;
 mod examples;
 mod health;
+mod hygiene;
 mod keys;
 mod kill;
 mod limits;

@@ -8,7 +8,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     (
         "shell",
         &[
-            "main", "lib", "router", "openapi", "running", "server", "jobs", "cli", "ops",
+            "main", "lib", "router", "openapi", "fuzz", "running", "server", "jobs", "cli", "ops",
         ],
     ),
     ("surfaces", &["account", "discovery"]),

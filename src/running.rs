@@ -12,6 +12,7 @@ use crate::app::{App, Databases};
 use crate::config::Config;
 use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
+use crate::ops::health;
 use crate::server::Doorkeeper;
 use crate::{router, server};
 
@@ -56,6 +57,8 @@ impl Running {
             None => None,
         };
         let app = App::build(config, databases, clock).await?;
+        // Before the first request: a replica whose clock is off gives nobody a token.
+        app.watch.clock(health::clock_is_off(&app).await?);
         app.start_jobs();
         if let Some(doorkeeper) = doorkeeper.clone() {
             app.tasks

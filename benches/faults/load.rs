@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) refused: AtomicU64,
     /// A connection that broke, or was not taken.
     pub(crate) unreachable: AtomicU64,
+    /// Tokens refused, of keys that were revoked in an emergency.
+    pub(crate) revoked: AtomicU64,
     /// Anything else that is no answer to what was asked: 500s above all.
     pub(crate) failed: AtomicU64,
     pub(crate) last_failure: Mutex<String>,
@@ -82,6 +84,11 @@ impl Load {
                 count(&self.seen.refused);
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 None
+            }
+            // After an emergency rotation, what the revoked key signed is refused: the writer takes a new token.
+            401 => {
+                count(&self.seen.revoked);
+                Some((401, Value::Null))
             }
             _ => {
                 count(&self.seen.failed);
@@ -177,6 +184,10 @@ impl Load {
                 self.http.patch(format!("{users}/{id}")).json(&change)
             };
             if let Some((status, user)) = self.send(request.bearer_auth(bearer)).await {
+                if status == 401 {
+                    token = None;
+                    continue;
+                }
                 let id = user["id"].as_str().unwrap_or_default().to_owned();
                 let version = user["version"].as_i64().unwrap_or(0);
                 let mut acknowledged = self.seen.acknowledged.lock().expect("whole");

@@ -475,6 +475,10 @@ impl Faults {
             "| connections broken or not taken (killed replicas) | {} |",
             number(&seen.unreachable)
         );
+        println!(
+            "| tokens refused after an emergency rotation, and taken anew | {} |",
+            number(&seen.revoked)
+        );
         println!("| failed in any other way | {} |\n", number(&seen.failed));
         if number(&seen.failed) > 0 {
             println!(

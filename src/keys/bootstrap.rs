@@ -44,6 +44,8 @@ pub(crate) async fn bootstrap(
             keys.push(key);
         }
     }
+    // As everybody else reads them, in the same order.
+    let keys = store::list(&mut tx).await?;
     tx.commit().await?;
     connection.close().await?;
     let ring = KeyRing::new(&keys, &sealing, config.keys.jwks_max_age)?;

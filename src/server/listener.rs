@@ -16,6 +16,9 @@ use super::connection;
 use super::tls::Doorkeeper;
 use crate::app::App;
 
+/// From the last connection that is taken to the closing of those that are idle.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
 /// After `accept` failed for want of file descriptors, say.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,10 @@ pub(crate) async fn run(
         house.admit(&graceful, stream, peer);
     }
     drop(listener);
+    if !drain.is_zero() {
+        // Whoever connected last has perhaps not been heard yet; what is answered now closes by itself.
+        tokio::time::sleep(LAST_CALL).await;
+    }
     let patience = app.config.http.shutdown_timeout.std();
     if tokio::time::timeout(patience, graceful.shutdown())
         .await

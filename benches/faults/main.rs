@@ -155,6 +155,7 @@ impl Faults {
             }
         }
         let took = began.elapsed().as_secs_f64();
+        eprintln!("  {after}: ready again after {took:.2} s");
         self.recoveries.entry(after).or_default().push(took);
     }
 

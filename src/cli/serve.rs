@@ -1,15 +1,21 @@
 //! `doorward serve`: runs until it is told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::open::Store;
 use super::{CliError, first_start};
+use crate::app::App;
 use crate::config::Config;
 use crate::kernel::clock::SystemClock;
+use crate::kernel::fault::FaultKind;
 use crate::running::Running;
+
+/// Between two tries to reach a database that went away during the start.
+const RETRY: Duration = Duration::from_millis(250);
 
 pub(super) async fn run(config: Config) -> Result<(), CliError> {
     // Asked for before anything is started: whoever stops us meanwhile is heard.
@@ -54,11 +60,32 @@ async fn serve(
     }
     let issuer = running.app.config.issuer.as_str();
     tracing::info!(address = %running.address, issuer, "listening");
-    let started = first_start::run(&running.app).await;
+    tokio::pin!(told_to_stop);
+    let started = tokio::select! {
+        started = make_first(&running.app) => started,
+        () = &mut told_to_stop => return stop(running, Ok(())).await,
+    };
     if started.is_ok() {
         told_to_stop.await;
-        tracing::info!("stopping: no new work, what is under way is finished");
     }
+    stop(running, started).await
+}
+
+/// A database that goes away just now is no reason to end: it is asked again until it is back.
+async fn make_first(app: &App) -> Result<(), CliError> {
+    loop {
+        match first_start::run(app).await {
+            Err(CliError::Fault(fault)) if fault.kind == FaultKind::Unavailable => {
+                tracing::warn!(cause = %fault, "the database went away during the start; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+async fn stop(running: Running, result: Result<(), CliError>) -> Result<(), CliError> {
+    tracing::info!("stopping: no new work, what is under way is finished");
     running.stop().await;
-    started
+    result
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use crate::kernel::ClientId;
+use crate::kernel::network::household;
 
 /// Failures in a minute that an address may have, and a client from all addresses together.
 const OF_ADDRESS: u32 = 60;
 const OF_CLIENT: u32 = 600;
-const MINUTE: Duration = Duration::from_secs(60);
+/// In seconds.
+pub(super) const MINUTE: u32 = 60;
 /// Strangers can't grow it further.
 const MOST: u64 = 10_000;
 
@@ -30,14 +32,14 @@ impl Failures {
         Self(
             Cache::builder()
                 .max_capacity(MOST)
-                .time_to_live(MINUTE)
+                .time_to_live(Duration::from_secs(MINUTE.into()))
                 .build(),
         )
     }
 
-    /// Counts a failure; whether there are too many by now. `client`: only one that exists.
+    /// Counts a failure; whether there are too many by now. `client`: also one that does not exist, so that the answer is the same.
     pub(super) fn count(&self, address: Option<IpAddr>, client: Option<&ClientId>) -> bool {
-        let by_address = address.map(|ip| (Who::Address(ip), OF_ADDRESS));
+        let by_address = address.map(|ip| (Who::Address(household(ip)), OF_ADDRESS));
         let by_client = client.map(|id| (Who::Client(id.clone()), OF_CLIENT));
         let mut too_many = false;
         for (who, most) in by_address.into_iter().chain(by_client) {

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
+
+use super::failures::MINUTE;
 use super::form::{Claim, Proof, invalid_client};
 use crate::clients::{AuthMethod, Client};
 use crate::cx::Cx;
@@ -17,7 +20,9 @@ pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthEr
     };
     check(client, &claim.proof, cx).map_err(|reason| {
         let error = if cx.app.failures.count(cx.origin.ip, id.as_ref()) {
-            invalid_client("too many failures").too_many_failures()
+            invalid_client("too many failures")
+                .status(StatusCode::TOO_MANY_REQUESTS)
+                .retry_after(MINUTE)
         } else {
             invalid_client(reason)
         };

@@ -10,7 +10,7 @@ use time::{Duration, OffsetDateTime};
 use super::Via;
 use crate::config::Throttle;
 use crate::cx::Cx;
-use crate::kernel::{Fault, UserId};
+use crate::kernel::{Fault, UserId, network};
 use crate::users;
 
 /// What an account's growing wait ends at.
@@ -71,14 +71,14 @@ impl Attempt {
                 CLIENT_FACTOR,
             )),
             (Via::Page, Some(ip)) => {
-                let address = network(ip);
+                let address = bytes(network::household(ip));
                 buckets.push(Bucket::new(
                     &[b"address", &address],
                     s.address_burst,
                     s.address_per_hour,
                     1,
                 ));
-                if let Some(site) = site(ip) {
+                if let Some(site) = network::site(ip).map(bytes) {
                     buckets.push(Bucket::new(
                         &[b"site", &site],
                         s.address_burst,
@@ -114,19 +114,10 @@ fn key(parts: &[&[u8]]) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-/// An IPv4 address; of IPv6 the /64, which is what one household or machine has.
-fn network(ip: IpAddr) -> Vec<u8> {
-    match ip.to_canonical() {
+fn bytes(ip: IpAddr) -> Vec<u8> {
+    match ip {
         IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets()[..8].to_vec(),
-    }
-}
-
-/// The /48 of an IPv6 address: one customer may hold all of it, and its 65,536 networks.
-fn site(ip: IpAddr) -> Option<Vec<u8>> {
-    match ip.to_canonical() {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(ip) => Some(ip.octets()[..6].to_vec()),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
     }
 }
 

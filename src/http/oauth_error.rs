@@ -93,11 +93,6 @@ impl OAuthError {
         .retry_after(seconds)
     }
 
-    /// The same refusal to somebody who has failed too often lately.
-    pub(crate) fn too_many_failures(self) -> Self {
-        self.status(StatusCode::TOO_MANY_REQUESTS).retry_after(60)
-    }
-
     /// Another status than the code's own: 413, 429.
     pub(crate) fn status(self, status: StatusCode) -> Self {
         Self { status, ..self }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod fault;
 pub(crate) mod id;
 pub(crate) mod json;
+pub(crate) mod network;
 pub(crate) mod random;
 pub(crate) mod scope;
 pub(crate) mod seal;

@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::connection;
 use super::tls::Doorkeeper;
 use crate::app::App;
+use crate::kernel::network::household;
 
 /// From the last connection that is taken to the closing of those that are idle.
 const LAST_CALL: Duration = Duration::from_millis(250);
@@ -143,7 +144,7 @@ impl Crowd {
 
     /// A place among the `most` of this address, given back when it is dropped.
     fn enter(&self, ip: IpAddr, most: u32) -> Option<Place> {
-        let ip = network(ip);
+        let ip = household(ip);
         let among_all = self.all.clone().try_acquire_owned().ok()?;
         let mut held = self.held.lock().ok()?;
         let count = held.entry(ip).or_default();
@@ -156,13 +157,6 @@ impl Crowd {
             ip,
             _among_all: among_all,
         })
-    }
-}
-
-fn network(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(ip) => (u128::from(ip) >> 64 << 64).to_be_bytes().into(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `doorward keys …`.
 
 use std::io::{Read, stdin};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -52,10 +52,25 @@ pub(super) enum KeysCommand {
 }
 
 pub(super) async fn run(command: KeysCommand, config: Config) -> Result<(), CliError> {
-    if let KeysCommand::Abandon { .. } = command {
-        return abandon(config).await;
+    match command {
+        KeysCommand::Abandon { .. } => abandon(config).await,
+        KeysCommand::List(format) => {
+            open::with_app(config, async |app| list(&format, app).await).await
+        }
+        KeysCommand::Rotate {
+            algs,
+            emergency,
+            format,
+        } => {
+            open::with_app(config, async |app| {
+                rotate(&algs, emergency, &format, app).await
+            })
+            .await
+        }
+        KeysCommand::Import { file, alg, format } => {
+            open::with_app(config, async |app| import(&file, &alg, &format, app).await).await
+        }
     }
-    open::with_app(config, async |app| run_with(command, app).await).await
 }
 
 /// Works where nothing else does: the program itself does not start without its keys.
@@ -66,46 +81,45 @@ async fn abandon(config: Config) -> Result<(), CliError> {
     output::line(format_args!("{} signing keys are gone", result?))
 }
 
-async fn run_with(command: KeysCommand, app: &App) -> Result<(), CliError> {
+async fn list(format: &Format, app: &App) -> Result<(), CliError> {
     let cx = Cx::internal(app, Actor::Operator);
-    match command {
-        KeysCommand::Abandon { .. } => Ok(()),
-        KeysCommand::List(format) => {
-            let keys = keys::list(&mut *cx.connection().await?).await?;
-            print(&keys, &format)
-        }
-        KeysCommand::Rotate {
-            algs,
-            emergency,
-            format,
-        } => {
-            let algs = if algs.is_empty() {
-                Alg::ALL.to_vec()
-            } else {
-                algs.iter()
-                    .map(|alg| parse(alg))
-                    .collect::<Result<_, _>>()?
-            };
-            let signing = if emergency {
-                rotation::rotate_in_emergency(&algs, &cx).await?
-            } else {
-                rotation::rotate(&algs, &cx).await?
-            };
-            print(&signing, &format)
-        }
-        KeysCommand::Import { file, alg, format } => {
-            let alg = parse(&alg)?;
-            let pem = Secret::new(if file.as_os_str() == "-" {
-                let mut pem = Vec::new();
-                stdin().lock().read_to_end(&mut pem)?;
-                pem
-            } else {
-                std::fs::read(&file)?
-            });
-            let key = rotation::import(alg, pem.expose(), &cx).await?;
-            format.print(&document(&key))
-        }
-    }
+    print(&keys::list(&mut *cx.connection().await?).await?, format)
+}
+
+async fn rotate(
+    algs: &[String],
+    emergency: bool,
+    format: &Format,
+    app: &App,
+) -> Result<(), CliError> {
+    let named: Vec<Alg> = algs
+        .iter()
+        .map(|alg| parse(alg))
+        .collect::<Result<_, _>>()?;
+    // Each once, however often it was named.
+    let wanted = |alg: &Alg| named.is_empty() || named.contains(alg);
+    let algs: Vec<Alg> = Alg::ALL.into_iter().filter(wanted).collect();
+    let cx = Cx::internal(app, Actor::Operator);
+    let signing = if emergency {
+        rotation::rotate_in_emergency(&algs, &cx).await?
+    } else {
+        rotation::rotate(&algs, &cx).await?
+    };
+    print(&signing, format)
+}
+
+async fn import(file: &Path, alg: &str, format: &Format, app: &App) -> Result<(), CliError> {
+    let alg = parse(alg)?;
+    let pem = Secret::new(if file.as_os_str() == "-" {
+        let mut pem = Vec::new();
+        stdin().lock().read_to_end(&mut pem)?;
+        pem
+    } else {
+        std::fs::read(file)?
+    });
+    let cx = Cx::internal(app, Actor::Operator);
+    let key = rotation::import(alg, pem.expose(), &cx).await?;
+    format.print(&document(&key))
 }
 
 fn parse(alg: &str) -> Result<Alg, CliError> {

@@ -97,7 +97,10 @@ fn on_change(app: &App, change: Option<(Topic, &str)>) {
 /// live on because a listener is away.
 async fn keep_keys(app: &App) {
     loop {
-        let _ = timeout(UNHEARD, app.keyring.outdated()).await;
+        let told = timeout(UNHEARD, app.keyring.outdated()).await.is_ok();
+        if !told && app.trust.holds() {
+            continue;
+        }
         while let Err(fault) = reload_keys(app).await {
             tracing::warn!(cause = %fault, "the signing keys could not be read anew; trying again");
             sleep(RETRY).await;

@@ -48,6 +48,6 @@ pub(crate) async fn bootstrap(
     let keys = store::list(&mut tx).await?;
     tx.commit().await?;
     connection.close().await?;
-    let ring = KeyRing::new(&keys, &sealing, config.keys.jwks_max_age)?;
+    let ring = KeyRing::new(keys, &sealing, config.keys.jwks_max_age)?;
     Ok(Bootstrapped { sealing, ring })
 }

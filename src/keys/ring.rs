@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use axum::body::Bytes;
 use serde_json::json;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::{SigningKey, Step, store};
@@ -21,14 +20,7 @@ pub(crate) struct Keys {
     current: HashMap<Alg, Signer>,
     verifiers: HashMap<String, Verifier>,
     pub(crate) jwks: Document,
-    ages: Vec<Age>,
-}
-
-/// How old a key is and where it stands, for the metrics.
-pub(crate) struct Age {
-    pub(crate) alg: Alg,
-    pub(crate) step: Step,
-    pub(crate) created_at: OffsetDateTime,
+    all: Vec<SigningKey>,
 }
 
 impl Keys {
@@ -42,8 +34,9 @@ impl Keys {
         })
     }
 
-    pub(crate) fn ages(&self) -> &[Age] {
-        &self.ages
+    /// All of them, oldest first, as they are stored.
+    pub(crate) fn all(&self) -> &[SigningKey] {
+        &self.all
     }
 
     /// One of our keys by its `kid`.
@@ -61,7 +54,7 @@ pub(crate) struct KeyRing {
 
 impl KeyRing {
     pub(super) fn new(
-        keys: &[SigningKey],
+        keys: Vec<SigningKey>,
         sealing: &SealingKeys,
         max_age: Span,
     ) -> Result<Self, Fault> {
@@ -96,16 +89,16 @@ impl KeyRing {
         sealing: &SealingKeys,
         db: &mut PgConnection,
     ) -> Result<(), Fault> {
-        let fresh = Arc::new(load(&store::list(db).await?, sealing, self.max_age)?);
+        let fresh = Arc::new(load(store::list(db).await?, sealing, self.max_age)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
 }
 
-fn load(keys: &[SigningKey], sealing: &SealingKeys, max_age: Span) -> Result<Keys, Fault> {
+fn load(keys: Vec<SigningKey>, sealing: &SealingKeys, max_age: Span) -> Result<Keys, Fault> {
     let mut current = HashMap::new();
     let mut verifiers = HashMap::new();
-    for key in keys {
+    for key in &keys {
         verifiers.insert(
             key.kid.clone(),
             Verifier::from_public(key.alg, &key.public)?,
@@ -123,13 +116,8 @@ fn load(keys: &[SigningKey], sealing: &SealingKeys, max_age: Span) -> Result<Key
         }
     }
     let jwks = json!({ "keys": keys.iter().map(|key| &key.public).collect::<Vec<_>>() });
-    let ages = keys.iter().map(|key| Age {
-        alg: key.alg,
-        step: key.step,
-        created_at: key.created_at,
-    });
     Ok(Keys {
-        ages: ages.collect(),
+        all: keys,
         current,
         verifiers,
         jwks: Document::new(

@@ -15,6 +15,12 @@ use crate::db::{self, Topic};
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
 
+/// How long a replica may still publish the keys of before: it hears of changes within a second, and looks by itself after two.
+const HEARD: time::Duration = time::Duration::seconds(10);
+
+/// Beyond a token's life: how long others may take to hear of a rotation, and how far their clocks may be off.
+const SKEW: time::Duration = time::Duration::seconds(60);
+
 /// Why a rotation by hand was refused; nothing has changed.
 #[derive(Debug)]
 pub(crate) enum RotateError {
@@ -46,15 +52,15 @@ enum Due {
     Promote,
 }
 
-/// Advances every algorithm's keys as the schedule says. Cheap while nothing is due; of several replicas one does it.
+/// Advances every algorithm's keys as the schedule says. Asks nobody while nothing is due; of several replicas one does it.
 pub(crate) async fn advance(cx: &Cx) -> Result<(), Fault> {
-    let keys = store::list(&mut *cx.connection().await?).await?;
+    let known = cx.app.keyring.now();
     let wanted: Vec<Alg> = Alg::ALL
         .into_iter()
-        .filter(|alg| due(*alg, &keys, cx) != Due::Nothing)
+        .filter(|alg| due(*alg, known.all(), cx) != Due::Nothing)
         .collect();
     let over = |key: &SigningKey| key.gone_at.is_some_and(|at| at <= cx.now);
-    if wanted.is_empty() && !keys.iter().any(over) {
+    if wanted.is_empty() && !known.all().iter().any(over) {
         return Ok(());
     }
     let mut fresh = make_fresh(&wanted, cx)?;
@@ -62,7 +68,7 @@ pub(crate) async fn advance(cx: &Cx) -> Result<(), Fault> {
     if !store::try_lock(&mut tx).await? {
         return Ok(());
     }
-    // Read again under the lock: another replica may have been quicker.
+    // Read under the lock: another replica may have been quicker.
     let keys = store::list(&mut tx).await?;
     for key in keys.iter().filter(|key| over(key)) {
         remove(key, Action::SigningKeyRemoved, &mut tx, cx).await?;
@@ -116,20 +122,18 @@ async fn turn(algs: &[Alg], emergency: bool, cx: &Cx) -> Result<Vec<SigningKey>,
     let mut fresh = make_fresh(algs, cx)?;
     let mut tx = cx.begin().await?;
     store::lock(&mut tx).await?;
-    let keys = store::list(&mut tx).await?;
+    let mut keys = store::list(&mut tx).await?;
+    if emergency {
+        let revoked = |key: &mut SigningKey| algs.contains(&key.alg) && key.step != Step::Next;
+        for key in keys.extract_if(.., revoked) {
+            remove(&key, Action::SigningKeyRevoked, &mut tx, cx).await?;
+        }
+    }
     for alg in algs.iter().copied() {
         if let Some(next) = of(&keys, alg, Step::Next).filter(|_| !emergency) {
             let possible_at = may_sign_from(next, cx);
             if possible_at > cx.now {
                 return Err(RotateError::TooEarly { alg, possible_at });
-            }
-        }
-        if emergency {
-            for key in keys
-                .iter()
-                .filter(|key| key.alg == alg && key.step != Step::Next)
-            {
-                remove(key, Action::SigningKeyRevoked, &mut tx, cx).await?;
             }
         }
         promote(alg, &keys, fresh.remove(&alg), &mut tx, cx).await?;
@@ -220,26 +224,14 @@ async fn promote(
         let gone_at = cx.now + longest.time() + SKEW;
         store::retire(&current.kid, cx.now, gone_at, db).await?;
     }
-    let (signs, publishes) = match of(keys, alg, Step::Next) {
-        Some(next) => (Some(next.kid.clone()), fresh),
-        None => {
-            let kid = fresh.as_ref().map(|key| key.kid.clone());
-            publish(fresh, db, cx).await?;
-            (kid, None)
-        }
+    let Some(next) = of(keys, alg, Step::Next) else {
+        // Every start and every turn leaves one.
+        return Err(Fault::internal("rotating", "there is no next key"));
     };
-    if let Some(kid) = signs {
-        store::make_current(&kid, cx.now, db).await?;
-        record(Action::SigningKeyPromoted, &kid, db, cx).await?;
-    }
-    publish(publishes, db, cx).await
+    store::make_current(&next.kid, cx.now, db).await?;
+    record(Action::SigningKeyPromoted, &next.kid, db, cx).await?;
+    publish(fresh, db, cx).await
 }
-
-/// How long a replica may still publish the keys of before: it hears of changes within a second, and looks by itself after two.
-const HEARD: time::Duration = time::Duration::seconds(10);
-
-/// Beyond a token's life: how long others may take to hear of a rotation, and how far their clocks may be off.
-const SKEW: time::Duration = time::Duration::seconds(60);
 
 async fn insert(
     key: &SigningKey,

@@ -96,7 +96,7 @@ fn write(app: &App) -> Result<String, std::fmt::Error> {
         "Since a signing key was made, by algorithm and step",
     )?;
     let now = app.clock.now();
-    for key in app.keyring.now().ages() {
+    for key in app.keyring.now().all() {
         let seconds = (now - key.created_at).whole_seconds();
         let (alg, step) = (key.alg.as_str(), key.step.as_str());
         writeln!(

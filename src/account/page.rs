@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::device;
-use crate::credentials::{self, Checked, Via};
+use crate::credentials::{self, Checked};
 use crate::cx::Cx;
 use crate::http::shapes::PageRefusals;
 use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
@@ -170,7 +170,7 @@ pub(crate) async fn post_password(
     };
 
     // The login page's own check, throttle included (checklist 92).
-    match credentials::check_person(Some(person.clone()), "", &present, Via::Page, &cx).await? {
+    match credentials::check_person(person.clone(), &present, &cx).await? {
         Checked::Welcome(_) | Checked::MustChangePassword(_) => {}
         Checked::Refused => {
             return refuse(

@@ -6,7 +6,7 @@ use crate::kernel::{ClientId, Fault, Secret};
 use crate::meters::{Door, Refusal};
 use crate::users::{self, SignIn, Status};
 
-use super::Verdict;
+use super::hash::{Place, Verdict};
 use super::throttle::{self, Attempt};
 
 /// The door that somebody stands at; failures are counted by account and by this.
@@ -47,24 +47,22 @@ pub(crate) async fn check(
     via: Via<'_>,
     cx: &Cx,
 ) -> Result<Checked, Fault> {
-    let _place = cx.app.hasher.place()?;
+    let place = cx.app.hasher.place()?;
     let person = {
         let mut connection = cx.connection().await?;
         users::find_sign_in(identifier, &mut connection).await?
     };
-    judge(person, identifier, password, via, cx).await
+    judge(person, identifier, password, via, &place, cx).await
 }
 
 /// The same for somebody who is known already: a person at their own pages.
 pub(crate) async fn check_person(
-    person: Option<SignIn>,
-    identifier: &str,
+    person: SignIn,
     password: &Secret<String>,
-    via: Via<'_>,
     cx: &Cx,
 ) -> Result<Checked, Fault> {
-    let _place = cx.app.hasher.place()?;
-    judge(person, identifier, password, via, cx).await
+    let place = cx.app.hasher.place()?;
+    judge(Some(person), "", password, Via::Page, &place, cx).await
 }
 
 async fn judge(
@@ -72,21 +70,16 @@ async fn judge(
     identifier: &str,
     password: &Secret<String>,
     via: Via<'_>,
+    place: &Place,
     cx: &Cx,
 ) -> Result<Checked, Fault> {
-    // Counted before the hash: of many tries at once no more get through than the count allows.
     let attempt = Attempt::of(person.as_ref().map(|p| p.id), identifier, via, cx);
-    if let Some(retry_after) = throttle::count(&attempt, cx).await? {
-        cx.app.meters.password_refused(via.door(), Refusal::TooMany);
-        return Ok(Checked::TooMany { retry_after });
-    }
     let stored = person.as_ref().and_then(|p| p.password_hash.as_ref());
-    let verdict = match cx.app.hasher.verify(password, stored).await {
+    let verdict = match attempted(&attempt, password, stored, place, cx).await? {
         Ok(verdict) => verdict,
-        Err(fault) => {
-            // Nothing was learnt about the password, so nothing is held against anybody.
-            throttle::give_back(&attempt, false, cx).await?;
-            return Err(fault);
+        Err(retry_after) => {
+            cx.app.meters.password_refused(via.door(), Refusal::TooMany);
+            return Ok(Checked::TooMany { retry_after });
         }
     };
     let Some(person) = person.filter(|p| verdict != Verdict::Wrong && p.status == Status::Active)
@@ -98,7 +91,7 @@ async fn judge(
     if verdict == Verdict::RightButOld
         && let Some(old) = &person.password_hash
     {
-        let new = cx.app.hasher.hash(password).await?;
+        let new = cx.app.hasher.hash(place, password).await?;
         users::renew_password_hash(person.id, old, &new, &mut *cx.connection().await?).await?;
     }
     Ok(if person.password_change_required {
@@ -106,4 +99,56 @@ async fn judge(
     } else {
         Checked::Welcome(person)
     })
+}
+
+/// What came of holding a password that a person chose against the one they have.
+pub(crate) enum Present {
+    /// It is the same. Counted as a failure: whoever tries many learns which one it is.
+    Same,
+    Other,
+    /// Too many failures lately: again in so many seconds.
+    TooMany {
+        retry_after: u32,
+    },
+}
+
+/// Whether a person who has proven themselves already has this password.
+pub(crate) async fn is_present(
+    person: &SignIn,
+    password: &Secret<String>,
+    place: &Place,
+    cx: &Cx,
+) -> Result<Present, Fault> {
+    let attempt = Attempt::of(Some(person.id), person.identifier(), Via::Page, cx);
+    let stored = person.password_hash.as_ref();
+    match attempted(&attempt, password, stored, place, cx).await? {
+        Err(retry_after) => Ok(Present::TooMany { retry_after }),
+        Ok(Verdict::Wrong) => {
+            throttle::give_back(&attempt, false, cx).await?;
+            Ok(Present::Other)
+        }
+        Ok(Verdict::Right | Verdict::RightButOld) => Ok(Present::Same),
+    }
+}
+
+/// One try of a password: `Err` with the seconds to wait where the throttle refuses it. It stays counted until it is given back.
+async fn attempted(
+    attempt: &Attempt,
+    password: &Secret<String>,
+    stored: Option<&Secret<String>>,
+    place: &Place,
+    cx: &Cx,
+) -> Result<Result<Verdict, u32>, Fault> {
+    // Counted before the hash: of many tries at once no more get through than the count allows.
+    if let Some(retry_after) = throttle::count(attempt, cx).await? {
+        return Ok(Err(retry_after));
+    }
+    match cx.app.hasher.verify(place, password, stored).await {
+        Ok(verdict) => Ok(Ok(verdict)),
+        Err(fault) => {
+            // Nothing was learnt about the password, so nothing is held against anybody.
+            throttle::give_back(attempt, false, cx).await?;
+            Err(fault)
+        }
+    }
 }

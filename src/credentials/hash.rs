@@ -1,22 +1,17 @@
-//! Argon2id on threads of its own, niced and few: a storm of logins slows logins and nothing else.
+//! The pool that hashes: threads of its own, niced and few, so that a storm of logins slows logins and nothing else.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
-use subtle::ConstantTimeEq;
+use argon2::Params;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use unicode_normalization::UnicodeNormalization;
 
+use super::argon::{self, Memory, OUTPUT};
 use crate::config::Passwords;
-use crate::kernel::{Fault, Secret, clock, random};
+use crate::kernel::{Fault, Secret, clock};
 use crate::meters::Meters;
 
-const SALT: usize = 16;
-const OUTPUT: usize = 32;
 /// How much below the request threads the hashing threads stand.
 const NICENESS: i32 = 10;
 
@@ -35,16 +30,16 @@ pub(crate) struct Hasher {
     params: Params,
     /// A hash with the present parameters that no password has: what the unknown are checked against.
     dummy: Secret<String>,
-    most_waiting: usize,
     max_wait: Duration,
-    /// As many as may be hashed and wait.
+    /// As many as may be hashed and wait: the one bound of the queue.
     places: Arc<Semaphore>,
     meters: Arc<Meters>,
 }
 
-/// The right to one hash, for whoever does other work before it.
+/// The right to hash, one at a time. Held by whoever does other work before it, and by each hash until it is done.
+#[derive(Clone)]
 pub(crate) struct Place(
-    #[expect(dead_code, reason = "held, and given back when dropped")] OwnedSemaphorePermit,
+    #[expect(dead_code, reason = "held, and given back when dropped")] Arc<OwnedSemaphorePermit>,
 );
 
 struct Queue {
@@ -61,6 +56,7 @@ struct State {
 struct Job {
     work: Work,
     asked: Instant,
+    _place: Place,
 }
 
 enum Work {
@@ -118,40 +114,39 @@ impl Hasher {
                 .spawn(move || work(&queue, max_wait, &meters))
                 .map_err(|e| Fault::internal("starting a hashing thread", e))?;
         }
-        // No password has this hash: its output is random.
-        let dummy = Secret::new(phc(
-            &params,
-            &random::bytes::<SALT>(),
-            &random::bytes::<OUTPUT>(),
-        ));
         Ok(Self {
             queue,
+            dummy: argon::nobodys(&params),
             params,
-            dummy,
-            most_waiting: settings.queue as usize,
             max_wait,
             places: Arc::new(Semaphore::new((settings.queue + threads) as usize)),
             meters,
         })
     }
 
-    /// Takes a place for an attempt, before anything is asked of the database for it: in a storm that would cost more than the refusal.
+    /// Takes a place, before anything is asked of the database for an attempt: in a storm that would cost more than the refusal. Full
+    /// means full: whoever does not fit is told at once (checklist 176).
     pub(crate) fn place(&self) -> Result<Place, Fault> {
         let permit = self.places.clone().try_acquire_owned();
-        permit.map(Place).map_err(|_| {
+        permit.map(|permit| Place(Arc::new(permit))).map_err(|_| {
             self.meters.hash_refused.inc();
             Fault::overloaded("hashing: the queue is full")
         })
     }
 
     /// Hashes a new password into a PHC string.
-    pub(crate) async fn hash(&self, password: &Secret<String>) -> Result<Secret<String>, Fault> {
+    pub(crate) async fn hash(
+        &self,
+        place: &Place,
+        password: &Secret<String>,
+    ) -> Result<Secret<String>, Fault> {
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Work::Hash {
-            password: normal(password),
+        let work = Work::Hash {
+            password: argon::normal(password),
             params: self.params.clone(),
             answer,
-        })?;
+        };
+        self.enqueue(work, place);
         match self.wait(answered).await? {
             Some(phc) => Ok(phc),
             None => Err(Fault::internal("hashing a password", "Argon2id refused")),
@@ -161,17 +156,19 @@ impl Hasher {
     /// Checks a password against a stored hash; with none, against one that nobody has, at the same cost.
     pub(crate) async fn verify(
         &self,
+        place: &Place,
         password: &Secret<String>,
         stored: Option<&Secret<String>>,
     ) -> Result<Verdict, Fault> {
         let phc = stored.unwrap_or(&self.dummy).clone();
-        let old = parse(phc.expose()).is_none_or(|parsed| parsed.params != self.params);
+        let old = !argon::is_made_with(&phc, &self.params);
         let (answer, answered) = oneshot::channel();
-        self.enqueue(Work::Verify {
-            password: normal(password),
+        let work = Work::Verify {
+            password: argon::normal(password),
             phc,
             answer,
-        })?;
+        };
+        self.enqueue(work, place);
         match (self.wait(answered).await?, stored) {
             (Some(true), Some(_)) if old => Ok(Verdict::RightButOld),
             (Some(true), Some(_)) => Ok(Verdict::Right),
@@ -183,25 +180,20 @@ impl Hasher {
         }
     }
 
-    /// Full means full: whoever does not fit is told at once (checklist 176).
-    fn enqueue(&self, work: Work) -> Result<(), Fault> {
+    fn enqueue(&self, work: Work, place: &Place) {
+        self.meters.hash_queue.inc();
         let mut state = self
             .queue
             .state
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if state.jobs.len() >= self.most_waiting {
-            self.meters.hash_refused.inc();
-            return Err(Fault::overloaded("hashing: the queue is full"));
-        }
-        self.meters.hash_queue.inc();
         state.jobs.push_back(Job {
             work,
             asked: clock::monotonic(),
+            _place: place.clone(),
         });
         drop(state);
         self.queue.ready.notify_one();
-        Ok(())
     }
 
     async fn wait<T>(&self, answered: oneshot::Receiver<T>) -> Result<T, Fault> {
@@ -232,7 +224,7 @@ impl Drop for Hasher {
 fn work(queue: &Queue, max_wait: Duration, meters: &Meters) {
     // Being refused this only costs the others some latency.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
-    let mut memory: Vec<Block> = Vec::new();
+    let mut memory = Memory::new();
     loop {
         let job = {
             let mut state = queue.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -260,115 +252,17 @@ fn work(queue: &Queue, max_wait: Duration, meters: &Meters) {
                 params,
                 answer,
             } => {
-                let salt = random::bytes::<SALT>();
-                let hash = compute(
-                    password.expose(),
-                    &salt,
-                    &params,
-                    Algorithm::Argon2id,
-                    Version::V0x13,
-                    OUTPUT,
-                    &mut memory,
-                );
-                let _ = answer
-                    .send(hash.map(|output| Secret::new(phc(&params, &salt, output.expose()))));
+                let _ = answer.send(argon::hash(&password, &params, &mut memory));
             }
             Work::Verify {
                 password,
                 phc,
                 answer,
             } => {
-                let right = parse(phc.expose()).and_then(|p| {
-                    let computed = compute(
-                        password.expose(),
-                        &p.salt,
-                        &p.params,
-                        p.algorithm,
-                        p.version,
-                        p.output.len(),
-                        &mut memory,
-                    )?;
-                    Some(bool::from(computed.expose().ct_eq(&p.output)))
-                });
-                let _ = answer.send(right);
+                let _ = answer.send(argon::matches(&password, &phc, &mut memory));
             }
         }
     }
-}
-
-fn compute(
-    password: &str,
-    salt: &[u8],
-    params: &Params,
-    algorithm: Algorithm,
-    version: Version,
-    length: usize,
-    memory: &mut Vec<Block>,
-) -> Option<Secret<Vec<u8>>> {
-    memory.resize(params.block_count().max(memory.len()), Block::default());
-    let mut output = Secret::new(vec![0; length]);
-    let argon2 = Argon2::new(algorithm, version, params.clone());
-    argon2
-        .hash_password_into_with_memory(
-            password.as_bytes(),
-            salt,
-            output.expose_mut(),
-            memory.as_mut_slice(),
-        )
-        .ok()?;
-    Some(output)
-}
-
-/// A password in the form that is hashed: NFC, everything else as typed (NIST SP 800-63B-4 §3.1.1.2).
-fn normal(password: &Secret<String>) -> Secret<String> {
-    Secret::new(password.expose().nfc().collect())
-}
-
-fn phc(params: &Params, salt: &[u8], output: &[u8]) -> String {
-    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
-    format!(
-        "$argon2id$v=19$m={m},t={t},p={p}${}${}",
-        STANDARD_NO_PAD.encode(salt),
-        STANDARD_NO_PAD.encode(output)
-    )
-}
-
-struct Parsed {
-    algorithm: Algorithm,
-    version: Version,
-    params: Params,
-    salt: Vec<u8>,
-    output: Vec<u8>,
-}
-
-/// Reads `$argon2id$v=19$m=…,t=…,p=…$salt$output`.
-fn parse(phc: &str) -> Option<Parsed> {
-    let [empty, "argon2id", "v=19", costs, salt, output] = phc.split('$').collect::<Vec<_>>()[..]
-    else {
-        return None;
-    };
-    let [m, t, p] = costs.split(',').collect::<Vec<_>>()[..] else {
-        return None;
-    };
-    let cost = |text: &str, name: &str| text.strip_prefix(name)?.parse::<u32>().ok();
-    let (salt, output) = (
-        STANDARD_NO_PAD.decode(salt).ok()?,
-        STANDARD_NO_PAD.decode(output).ok()?,
-    );
-    let params = Params::new(
-        cost(m, "m=")?,
-        cost(t, "t=")?,
-        cost(p, "p=")?,
-        Some(output.len()),
-    )
-    .ok()?;
-    empty.is_empty().then_some(Parsed {
-        algorithm: Algorithm::Argon2id,
-        version: Version::V0x13,
-        params,
-        salt,
-        output,
-    })
 }
 
 #[cfg(test)]
@@ -377,6 +271,10 @@ mod tests {
 
     fn start(settings: &Passwords) -> Hasher {
         Hasher::start(settings, Arc::new(Meters::new())).unwrap()
+    }
+
+    fn place(hasher: &Hasher) -> Place {
+        hasher.place().unwrap()
     }
 
     fn settings() -> Passwords {
@@ -390,44 +288,53 @@ mod tests {
     #[tokio::test]
     async fn knows_its_own_hashes() {
         let hasher = start(&settings());
-        let phc = hasher.hash(&secret("correct horse")).await.unwrap();
+        let phc = hasher
+            .hash(&place(&hasher), &secret("correct horse"))
+            .await
+            .unwrap();
         assert!(
             phc.expose().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
             "the parameters of the settings"
         );
         assert_eq!(
             hasher
-                .verify(&secret("correct horse"), Some(&phc))
+                .verify(&place(&hasher), &secret("correct horse"), Some(&phc))
                 .await
                 .unwrap(),
             Verdict::Right
         );
         assert_eq!(
             hasher
-                .verify(&secret("Correct horse"), Some(&phc))
+                .verify(&place(&hasher), &secret("Correct horse"), Some(&phc))
                 .await
                 .unwrap(),
             Verdict::Wrong
         );
         assert_eq!(
             hasher
-                .verify(&secret("correct horse "), Some(&phc))
+                .verify(&place(&hasher), &secret("correct horse "), Some(&phc))
                 .await
                 .unwrap(),
             Verdict::Wrong,
             "spaces count"
         );
         assert_eq!(
-            hasher.verify(&secret("correct horse"), None).await.unwrap(),
+            hasher
+                .verify(&place(&hasher), &secret("correct horse"), None)
+                .await
+                .unwrap(),
             Verdict::Wrong
         );
         assert!(
             hasher
-                .verify(&secret("x"), Some(&secret("nonsense")))
+                .verify(&place(&hasher), &secret("x"), Some(&secret("nonsense")))
                 .await
                 .is_err()
         );
-        let other = hasher.hash(&secret("correct horse")).await.unwrap();
+        let other = hasher
+            .hash(&place(&hasher), &secret("correct horse"))
+            .await
+            .unwrap();
         assert_ne!(phc.expose(), other.expose(), "the salt is fresh");
     }
 
@@ -435,10 +342,13 @@ mod tests {
     async fn composition_does_not_count() {
         // S-101
         let hasher = start(&settings());
-        let phc = hasher.hash(&secret("caf\u{e9}")).await.unwrap();
+        let phc = hasher
+            .hash(&place(&hasher), &secret("caf\u{e9}"))
+            .await
+            .unwrap();
         assert_eq!(
             hasher
-                .verify(&secret("cafe\u{301}"), Some(&phc))
+                .verify(&place(&hasher), &secret("cafe\u{301}"), Some(&phc))
                 .await
                 .unwrap(),
             Verdict::Right
@@ -453,7 +363,10 @@ mod tests {
         let hasher = start(&settings());
         // The verdict speaks of older parameters only where the password is right.
         assert_ne!(
-            hasher.verify(&secret("nope"), Some(&phc)).await.unwrap(),
+            hasher
+                .verify(&place(&hasher), &secret("nope"), Some(&phc))
+                .await
+                .unwrap(),
             Verdict::RightButOld
         );
     }
@@ -464,14 +377,20 @@ mod tests {
             iterations: 3,
             ..settings()
         });
-        let phc = old.hash(&secret("x")).await.unwrap();
+        let phc = old.hash(&place(&old), &secret("x")).await.unwrap();
         let hasher = start(&settings());
         assert_eq!(
-            hasher.verify(&secret("x"), Some(&phc)).await.unwrap(),
+            hasher
+                .verify(&place(&hasher), &secret("x"), Some(&phc))
+                .await
+                .unwrap(),
             Verdict::RightButOld
         );
         assert_eq!(
-            hasher.verify(&secret("y"), Some(&phc)).await.unwrap(),
+            hasher
+                .verify(&place(&hasher), &secret("y"), Some(&phc))
+                .await
+                .unwrap(),
             Verdict::Wrong
         );
     }
@@ -484,7 +403,7 @@ mod tests {
             queue: 2,
             ..settings()
         }));
-        let asked = (0..12).map(|_| hasher.hash(&PASSWORD));
+        let asked = (0..12).map(|_| async { hasher.hash(&hasher.place()?, &PASSWORD).await });
         let started = clock::monotonic();
         static PASSWORD: std::sync::LazyLock<Secret<String>> =
             std::sync::LazyLock::new(|| Secret::new("x".to_owned()));

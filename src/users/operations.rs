@@ -106,7 +106,6 @@ pub(crate) async fn create(
         created_at: cx.now,
         updated_at: cx.now,
     };
-    // Nothing was given out before: tokens of this very second count, though they tell whole seconds.
     let mut tx = cx.begin().await?;
     store::insert(&user, hash.as_ref(), cx.now, &mut tx)
         .await
@@ -299,7 +298,8 @@ async fn hash(
     let known = [&fields.email, &fields.username, &fields.name];
     credentials::policy::check(password.expose(), known, &cx.app.config.passwords)
         .map_err(UserError::Password)?;
-    Ok(cx.app.hasher.hash(password).await?)
+    let hasher = &cx.app.hasher;
+    Ok(hasher.hash(&hasher.place()?, password).await?)
 }
 
 /// The fields after the update. The server's own members may be repeated as they are, not changed; a changed address or number is

@@ -4,8 +4,7 @@ use std::fmt;
 
 use super::{SignIn, store};
 use crate::audit::{self, Action, Change, Target};
-use crate::credentials::throttle::{self, Attempt};
-use crate::credentials::{self, PolicyError, Verdict, Via};
+use crate::credentials::{self, PolicyError, Present};
 use crate::cx::Cx;
 use crate::events::{self, EventKind};
 use crate::kernel::{Fault, Secret};
@@ -54,17 +53,14 @@ pub(crate) async fn choose_password(
     let known = [&person.email, &person.username, &person.name];
     credentials::policy::check(password.expose(), known, &cx.app.config.passwords)
         .map_err(ChoiceError::Policy)?;
-    // Counted like any other password that is tried (checklist 92): this tells whether it is the present one.
-    let attempt = Attempt::of(Some(person.id), person.identifier(), Via::Page, cx);
-    if let Some(retry_after) = throttle::count(&attempt, cx).await? {
-        return Err(ChoiceError::TooMany { retry_after });
-    }
     let hasher = &cx.app.hasher;
-    let present = person.password_hash.as_ref();
-    if hasher.verify(password, present).await? != Verdict::Wrong {
-        return Err(ChoiceError::Same);
+    let place = hasher.place()?;
+    match credentials::is_present(person, password, &place, cx).await? {
+        Present::Other => {}
+        Present::Same => return Err(ChoiceError::Same),
+        Present::TooMany { retry_after } => return Err(ChoiceError::TooMany { retry_after }),
     }
-    let hash = hasher.hash(password).await?;
+    let hash = hasher.hash(&place, password).await?;
     let mut tx = cx.begin().await?;
     let (version, tokens_valid_from) = store::replace_own_password(person, &hash, cx.now, &mut tx)
         .await?
@@ -81,7 +77,6 @@ pub(crate) async fn choose_password(
     )
     .await?;
     tx.commit().await?;
-    throttle::give_back(&attempt, true, cx).await?;
     Ok(SignIn {
         tokens_valid_from,
         password_hash: Some(hash),

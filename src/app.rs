@@ -20,7 +20,6 @@ use crate::kernel::seal::SealingKeys;
 use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
-use crate::router;
 use crate::token::SeenTokens;
 
 /// The program's parts.
@@ -47,8 +46,6 @@ pub struct Parts {
     /// Whether somebody collects traces.
     pub(crate) traced: bool,
     pub(crate) request_ids: RequestIds,
-    /// Whether a route is answered whatever the clock says.
-    pub(crate) timeless: fn(&str) -> bool,
     pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
 }
@@ -83,7 +80,6 @@ impl App {
             watch: Watch::default(),
             traced: config::wants_traces(),
             request_ids: RequestIds::new(),
-            timeless: router::is_timeless,
             metadata: discovery::Documents::new(&config)?,
             meters,
             config,

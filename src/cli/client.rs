@@ -178,12 +178,11 @@ impl Create {
         let scopes = ScopeSet::parse(&self.scope).map_err(|_| {
             CliError::Refused("scope: expected names separated by spaces, 100 at most".to_owned())
         })?;
-        let mut grants = Vec::new();
-        for grant in self.grants {
-            if !grants.contains(&grant) {
-                grants.push(grant);
-            }
-        }
+        // Each once, however often it was named.
+        let grants = Grant::ALL
+            .into_iter()
+            .filter(|grant| self.grants.contains(grant))
+            .collect();
         Ok(Registration {
             name: self.name,
             auth_method: self.auth_method,

@@ -85,10 +85,6 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
-    if let Command::Openapi = command {
-        let text = crate::openapi::json().map_err(|e| CliError::Refused(e.to_string()))?;
-        return output::line(text);
-    }
     let (config, warnings) = crate::config::load(flags)?;
     let _telemetry = crate::ops::telemetry::start(&config.log);
     for warning in warnings {
@@ -109,7 +105,10 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
                 open::with_app(config, async |app| user::run(command, app).await).await
             }
             Command::Keys(command) => keys::run(command, config).await,
-            Command::Openapi => Ok(()),
+            Command::Openapi => {
+                let text = crate::openapi::json();
+                output::line(text.map_err(|e| CliError::Refused(e.to_string()))?)
+            }
         }
     });
     // Whatever a library left running on the blocking pool must not hold up the exit.

@@ -7,6 +7,7 @@ use crate::app::{App, Databases};
 use crate::config::{Config, SettingsError};
 use crate::db::{self, embedded::Cluster};
 use crate::kernel::clock::SystemClock;
+use crate::ops::health;
 
 /// A reachable store, held open.
 pub(super) struct Store {
@@ -58,7 +59,14 @@ pub(super) async fn with_app<T>(
     let store = Store::open(&config).await?;
     let result = match App::build(config, store.databases.clone(), Arc::new(SystemClock)).await {
         Ok(app) => {
-            let result = command(&app).await;
+            let result = match health::clock_is_off(&app).await {
+                Ok(false) => command(&app).await,
+                // What a command dates would be of another hour, and a rotation too early.
+                Ok(true) => Err(CliError::Refused(
+                    "this machine's clock is more than 5 s off the database's".to_owned(),
+                )),
+                Err(fault) => Err(fault.into()),
+            };
             app.close().await;
             result
         }

@@ -42,6 +42,16 @@ impl Clients {
             cx.app.meters.cache(CacheAnswer::Hit);
             return Ok(found);
         }
+        // Boxed: what is seldom done would otherwise make the future of every token large.
+        Box::pin(self.ask(id, trusted, cx)).await
+    }
+
+    async fn ask(
+        &self,
+        id: &ClientId,
+        trusted: bool,
+        cx: &Cx,
+    ) -> Result<Option<Arc<Client>>, Fault> {
         cx.app.meters.cache(if trusted {
             CacheAnswer::Miss
         } else {
@@ -80,7 +90,7 @@ impl Clients {
                 let mut connection = app.pool.acquire().await?;
                 store::password_grant_until(&mut connection).await
             };
-            if let Ok(until) = asked.await {
+            if let Ok(until) = Box::pin(asked).await {
                 let until = until.unwrap_or(i64::MIN);
                 self.password_grant_until.store(until, Ordering::SeqCst);
                 self.password_grant_known_at.store(before, Ordering::SeqCst);

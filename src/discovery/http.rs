@@ -7,7 +7,6 @@ use axum::response::Response;
 use super::metadata::Metadata;
 use crate::app::App;
 use crate::config::Config;
-
 use crate::http::Document;
 use crate::http::shapes::OAuthErrorShape;
 use crate::kernel::Fault;

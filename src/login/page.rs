@@ -54,7 +54,13 @@ pub(crate) async fn get(
         Some((_, data)) if data.stage == Stage::SignedIn => {
             Ok(Redirect::to("/account").into_response())
         }
-        Some((person, _)) => new_password_page(&form_token(&session, &cx), &person, None, &cx),
+        Some((person, _)) => new_password_page(
+            StatusCode::OK,
+            &form_token(&session, &cx),
+            &person,
+            None,
+            &cx,
+        ),
         None => {
             // A planted cookie does no harm: it binds this attempt to whoever has it, and signs in nobody.
             let attempt = attempt_cookie(&headers, &cx.app.config.issuer);
@@ -153,12 +159,16 @@ pub(crate) async fn post_new_password(
         Ok(person) => person,
         Err(ChoiceError::Fault(fault)) => return Err(fault.into()),
         Err(ChoiceError::TooMany { retry_after }) => {
-            let problem = too_many(retry_after);
-            let mut response = new_password_page(&token, &person, Some(problem), &cx)?;
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            let problem = Some(too_many(retry_after));
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let response = new_password_page(status, &token, &person, problem, &cx)?;
             return Ok(come_again(response, retry_after));
         }
-        Err(problem) => return new_password_page(&token, &person, Some(problem.to_string()), &cx),
+        Err(problem) => {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            let problem = Some(problem.to_string());
+            return new_password_page(status, &token, &person, problem, &cx);
+        }
     };
     sessions::sign_in(&session, &person, &cx).await?;
     Ok(Redirect::to("/account").into_response())
@@ -228,16 +238,12 @@ fn sign_in_page(
 }
 
 fn new_password_page(
+    status: StatusCode,
     csrf: &str,
     person: &SignIn,
     problem: Option<String>,
     cx: &Cx,
 ) -> Result<Response, PageError> {
-    let status = if problem.is_some() {
-        StatusCode::UNPROCESSABLE_ENTITY
-    } else {
-        StatusCode::OK
-    };
     let username = person.identifier();
     page(
         status,

@@ -104,7 +104,11 @@ async fn ask(app: &App) -> Result<(OffsetDateTime, i64), Fault> {
 /// Whether this machine's clock is too far from the database's to be believed.
 pub(crate) async fn clock_is_off(app: &App) -> Result<bool, Fault> {
     let (database_now, _) = ask(app).await?;
-    Ok((SystemClock.now() - database_now).abs() > MAX_SKEW)
+    Ok(is_off(SystemClock.now(), database_now))
+}
+
+fn is_off(ours: OffsetDateTime, databases: OffsetDateTime) -> bool {
+    (ours - databases).abs() > MAX_SKEW
 }
 
 fn judge(
@@ -115,7 +119,7 @@ fn judge(
 ) -> Result<(), NotReady> {
     if oldest_migration > newest_known {
         Err(NotReady::SchemaTooNew)
-    } else if (ours - databases).abs() > MAX_SKEW {
+    } else if is_off(ours, databases) {
         Err(NotReady::ClockOff)
     } else {
         Ok(())

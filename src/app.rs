@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
 use crate::discovery;
+use crate::fetch::Fetcher;
 use crate::http::{Csrf, RequestIds};
 use crate::jobs::{self, Tasks};
 use crate::kernel::Fault;
@@ -48,6 +49,10 @@ pub struct Parts {
     pub(crate) request_ids: RequestIds,
     pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
+    /// Whatever goes out to other servers goes through it.
+    #[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
+    #[allow(dead_code, reason = "callers arrive one by one")]
+    pub(crate) fetcher: Fetcher,
 }
 
 impl App {
@@ -62,6 +67,7 @@ impl App {
         let Bootstrapped { sealing, ring } =
             keys::bootstrap(&config, &database.direct, clock.now()).await?;
         let meters = Arc::new(Meters::new());
+        let fetcher = Fetcher::new(&config.fetch, meters.clone())?;
         let hasher = Hasher::start(&config.passwords, meters.clone())?;
         Ok(Self(Arc::new(Parts {
             clock,
@@ -82,6 +88,7 @@ impl App {
             request_ids: RequestIds::new(),
             metadata: discovery::Documents::new(&config)?,
             meters,
+            fetcher,
             config,
         })))
     }

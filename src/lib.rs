@@ -7,7 +7,7 @@
 //! - surfaces: `account` people's own pages · `discovery` what this server can do
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out
 //! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `events` · `audit`
-//! - tools: [`config`] · `db` · `http` · `jose` · `meters`
+//! - tools: [`config`] · `db` · `fetch` the one outbound client · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
 
 mod account;
@@ -22,6 +22,9 @@ mod cx;
 mod db;
 mod discovery;
 mod events;
+#[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
+#[allow(dead_code, unused_imports, reason = "callers arrive one by one")]
+mod fetch;
 #[cfg(test)]
 mod fuzz;
 mod http;

@@ -24,6 +24,7 @@ pub struct Config {
     pub keys_dir: PathBuf,
     pub database: Database,
     pub http: Http,
+    pub fetch: Fetch,
     pub tls: Tls,
     pub tokens: Tokens,
     pub keys: Keys,
@@ -43,6 +44,7 @@ impl Default for Config {
             keys_dir: PathBuf::from("./keys"),
             database: Database::default(),
             http: Http::default(),
+            fetch: Fetch::default(),
             tls: Tls::default(),
             tokens: Tokens::default(),
             keys: Keys::default(),
@@ -223,6 +225,55 @@ impl Default for Http {
             handler_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(60),
             shutdown_timeout: Span::seconds(10),
+        }
+    }
+}
+
+/// Whom Doorward turns to by itself: clients' key sets, sign-out notices, webhooks.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fetch {
+    /// Networks that it may reach beside the public internet, there on any port; http too, on this machine.
+    #[serde(deserialize_with = "networks")]
+    pub allowed_networks: Vec<IpNet>,
+    /// Ports that it may reach in the public internet.
+    #[serde(deserialize_with = "ports")]
+    pub allowed_ports: Vec<u16>,
+    /// Root certificates in PEM, beside the system's.
+    pub extra_roots: Option<PathBuf>,
+}
+
+/// A list of ports, or a text that separates them by commas; the environment has one port as a number.
+fn ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Ports {
+        One(u16),
+        List(Vec<u16>),
+        Text(String),
+    }
+    let expected = || serde::de::Error::custom("expected ports such as 443, separated by commas");
+    match Ports::deserialize(deserializer).map_err(|_| expected())? {
+        Ports::One(port) => Ok(vec![port]),
+        Ports::List(ports) => Ok(ports),
+        Ports::Text(text) => {
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
+            parts
+                .map(|part| part.parse().map_err(|_| expected()))
+                .collect()
+        }
+    }
+}
+
+impl Default for Fetch {
+    fn default() -> Self {
+        Self {
+            allowed_networks: Vec::new(),
+            allowed_ports: vec![443, 8443],
+            extra_roots: None,
         }
     }
 }

@@ -8,7 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    Cache, CacheAnswer, Door, Refusal, Refused, Request, Route, Token, TokenError,
+    Cache, CacheAnswer, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal, Refused,
+    Request, Route, Token, TokenError,
 };
 
 /// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.
@@ -26,6 +27,8 @@ pub(crate) struct Meters {
     sign_ins: Counter,
     refused: Family<Refused, Counter>,
     cache: Family<Cache, Counter>,
+    fetches: Family<Fetched, Counter>,
+    fetch_durations: Family<FetchedFor, Histogram>,
     /// Hashes that wait.
     pub(crate) hash_queue: Gauge,
     /// From being asked to being begun.
@@ -50,6 +53,8 @@ impl Meters {
             sign_ins: Counter::default(),
             refused: Family::default(),
             cache: Family::default(),
+            fetches: Family::default(),
+            fetch_durations: Family::new_with_constructor(seconds),
             hash_queue: Gauge::default(),
             hash_wait: seconds(),
             hash_refused: Counter::default(),
@@ -91,6 +96,25 @@ impl Meters {
             "Look-ups of clients in memory, by what came of them",
             meters.cache.clone(),
         );
+        registry.register(
+            "fetches",
+            "Exchanges with other servers, by purpose and outcome",
+            meters.fetches.clone(),
+        );
+        registry.register_with_unit(
+            "fetch_duration",
+            "How long exchanges with other servers took, by purpose",
+            Unit::Seconds,
+            meters.fetch_durations.clone(),
+        );
+        // There from the start, so that nothing at all can be told from nothing asked.
+        for purpose in [Purpose::Keys, Purpose::Logout, Purpose::Webhook] {
+            let done = Fetched {
+                purpose,
+                outcome: FetchOutcome::Done,
+            };
+            drop(meters.fetches.get_or_create(&done));
+        }
         registry.register(
             "hash_queue",
             "Password hashes that wait for a thread",
@@ -147,6 +171,16 @@ impl Meters {
 
     pub(crate) fn cache(&self, answer: CacheAnswer) {
         self.cache.get_or_create(&Cache { answer }).inc();
+    }
+
+    /// Another server was turned to.
+    pub(crate) fn fetched(&self, purpose: Purpose, outcome: FetchOutcome, seconds: f64) {
+        self.fetches
+            .get_or_create(&Fetched { purpose, outcome })
+            .inc();
+        self.fetch_durations
+            .get_or_create(&FetchedFor { purpose })
+            .observe(seconds);
     }
 
     /// Everything counted, in OpenMetrics text without its end mark.

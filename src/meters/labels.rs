@@ -64,6 +64,47 @@ pub(super) struct Cache {
     pub(super) answer: CacheAnswer,
 }
 
+/// Why Doorward turned to another server.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub(crate) enum Purpose {
+    /// A client's published keys.
+    Keys,
+    /// Telling a client that a person has signed out.
+    Logout,
+    Webhook,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub(crate) enum FetchOutcome {
+    Done,
+    /// The settings forbid the address.
+    Refused,
+    /// The name leads nowhere.
+    Name,
+    Connect,
+    Tls,
+    Timeout,
+    /// No place was free in time.
+    Busy,
+    /// Another status than the one hoped for, redirects included.
+    Status,
+    /// Too long, compressed, or of another type.
+    Content,
+    Broken,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Fetched {
+    pub(super) purpose: Purpose,
+    pub(super) outcome: FetchOutcome,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct FetchedFor {
+    pub(super) purpose: Purpose,
+}
+
 /// A method's name; extension methods are all `other`.
 pub(crate) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];

@@ -25,7 +25,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "audit",
         ],
     ),
-    ("tools", &["config", "db", "jose", "http", "meters"]),
+    (
+        "tools",
+        &["config", "db", "fetch", "jose", "http", "meters"],
+    ),
     ("kernel", &["kernel"]),
 ];
 
@@ -36,7 +39,7 @@ const PASSED_DOWN: [&str; 2] = ["app", "cx"];
 fn knows_no_program(file: &Source) -> bool {
     matches!(
         file.room.as_str(),
-        "kernel" | "config" | "db" | "jose" | "meters"
+        "kernel" | "config" | "db" | "fetch" | "jose" | "meters"
     ) || file.is("model.rs")
         || file.is("store.rs")
 }

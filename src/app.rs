@@ -12,6 +12,7 @@ use crate::config::{self, Config};
 use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
 use crate::discovery;
+use crate::events::News;
 use crate::fetch::Fetcher;
 use crate::http::{Csrf, RequestIds};
 use crate::jobs::{self, Tasks};
@@ -47,6 +48,7 @@ pub struct Parts {
     /// Whether somebody collects traces.
     pub(crate) traced: bool,
     pub(crate) request_ids: RequestIds,
+    pub(crate) news: News,
     pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
     /// Whatever goes out to other servers goes through it.
@@ -86,6 +88,7 @@ impl App {
             watch: Watch::default(),
             traced: config::wants_traces(),
             request_ids: RequestIds::new(),
+            news: News::new(),
             metadata: discovery::Documents::new(&config)?,
             meters,
             fetcher,

@@ -6,7 +6,7 @@
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
 //! - surfaces: `account` people's own pages · `discovery` what this server can do
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out
-//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `events` · `audit`
+//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `events` · `consumers` · `audit`
 //! - tools: [`config`] · `db` · `fetch` the one outbound client · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
 
@@ -17,6 +17,7 @@ pub mod cli;
 mod client_auth;
 mod clients;
 pub mod config;
+mod consumers;
 mod credentials;
 mod cx;
 mod db;

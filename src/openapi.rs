@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::kernel::scope;
 use crate::kernel::span::Span;
-use crate::{account, discovery, http, keys, login, ops, token, users};
+use crate::{account, discovery, events, http, keys, login, ops, token, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ use crate::{account, discovery, http, keys, login, ops, token, users};
         users::http::delete,
         users::http::put_password,
         users::http::require_password_change,
+        events::http::changes,
         login::page::get,
         login::page::post,
         login::page::post_new_password,
@@ -52,6 +53,7 @@ use crate::{account, discovery, http, keys, login, ops, token, users};
     tags(
         (name = "tokens", description = "For services"),
         (name = "users", description = "The directory"),
+        (name = "changes", description = "What happened to people, for systems that keep a copy"),
         (name = "people", description = "Pages"),
         (name = "operators", description = "Health, metrics and documents")
     ),

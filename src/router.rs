@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
-use crate::{account, discovery, keys, login, openapi, sessions, token, users};
+use crate::{account, discovery, events, keys, login, openapi, sessions, token, users};
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,7 @@ pub fn table() -> Vec<Route> {
         route(Method::DELETE, "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), delete(users::http::delete)),
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
+        route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),
         route(Method::GET,    "/openapi.json",                                 Access::Open, get(openapi::get)),
         route(Method::GET,    "/docs",                                         Access::Open, get(docs::docs)),
         route(Method::GET,    "/docs/api/{file}",                              Access::Open, get(docs::api)),

@@ -15,6 +15,8 @@ use super::locks;
 use crate::kernel::{Fault, clock};
 
 const CHANNEL: &str = "doorward";
+/// Words that no cache depends on: who waits for something is told by them, and believes nothing because of them.
+pub(crate) const NEWS: &str = "doorward_news";
 /// How long a cache is trusted without a word.
 const PATIENCE: Duration = Duration::from_millis(900);
 
@@ -114,23 +116,28 @@ impl Trust {
 }
 
 /// Listens until the connection breaks, which it reports. `on_change` is called for each word; with `None` when words may have
-/// been missed (at the start and after a break): then everything must be forgotten.
+/// been missed (at the start and after a break): then everything must be forgotten. `on_news` gets the words of [`NEWS`].
 pub(crate) async fn listen(
     options: PgConnectOptions,
     trust: &Trust,
     on_change: impl Fn(Option<(Topic, &str)>),
+    on_news: impl Fn(&str),
 ) -> Result<(), Fault> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(Duration::from_secs(1))
         .connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, NEWS]).await?;
     on_change(None);
     loop {
         let Some(word) = listener.try_recv().await? else {
             return Ok(());
         };
+        if word.channel() == NEWS {
+            on_news(word.payload());
+            continue;
+        }
         if let Some((topic, key)) = word.payload().split_once(' ') {
             on_change(Topic::parse(topic).map(|topic| (topic, key)));
         }

@@ -6,3 +6,5 @@ pub(crate) const NOTIFIER: i64 = 0x646f_6f72_0001;
 pub(crate) const SIGNING_KEYS: i64 = 0x646f_6f72_0002;
 /// Of several replicas that start on an empty store, the one that makes the first people.
 pub(crate) const FIRST_START: i64 = 0x646f_6f72_0003;
+/// Whoever gives changes their places in the feeds.
+pub(crate) const SEQUENCER: i64 = 0x646f_6f72_0004;

@@ -9,5 +9,5 @@ mod pool;
 
 pub(crate) use constraint::{OnConstraint, Rule};
 pub(crate) use cursor::Cursors;
-pub(crate) use invalidation::{Topic, Trust, forget, listen, notify};
+pub(crate) use invalidation::{NEWS, Topic, Trust, forget, listen, notify};
 pub(crate) use pool::{connect, migrate, newest_migration, options};

@@ -25,6 +25,8 @@ use crate::meters;
 /// Bytes of a URL, and header fields, that a request may have (checklist 173).
 const MAX_URL: usize = 8 * 1024;
 const MAX_FIELDS: usize = 100;
+/// How long a handler may wait for what a caller asked it to wait for, with `wait=` in the query.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The other end of the connection, put into each request by the listener.
@@ -109,7 +111,9 @@ async fn edge(
         .insert(BodyTimeout(http.body_timeout.std()));
 
     // A body may take its own time to arrive; the handler's begins when it has.
-    let limit = http.handler_timeout.std() + http.body_timeout.std();
+    let waits = uri.query().is_some_and(|query| query.contains("wait="));
+    let wait = if waits { LONGEST_WAIT } else { Duration::ZERO };
+    let limit = http.handler_timeout.std() + http.body_timeout.std() + wait;
     let secure = app.config.issuer.is_https();
     async move {
         let path = uri.path();

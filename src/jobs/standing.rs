@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::credentials::throttle;
 use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic};
+use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::rotation;
 use crate::ops::health;
@@ -25,6 +26,9 @@ const UNHEARD: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_secs(1);
 /// Between two looks at the database's clock.
 const GLANCE: Duration = Duration::from_secs(1);
+/// Between two looks for changes that have no place in the feeds yet.
+const OFTEN: Duration = Duration::from_millis(4);
+const SELDOM: Duration = Duration::from_millis(40);
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -35,6 +39,15 @@ pub(crate) fn start(app: &App) {
         loop {
             if let Err(fault) = notify(&notifier).await {
                 tracing::warn!(cause = %fault, "the notifier lost the database; trying again");
+            }
+            sleep(RETRY).await;
+        }
+    });
+    let sequencer = app.clone();
+    app.tasks.spawn_until_stop(async move {
+        loop {
+            if let Err(fault) = number_changes(&sequencer).await {
+                tracing::warn!(cause = %fault, "the sequencer lost the database; changes wait for their places");
             }
             sleep(RETRY).await;
         }
@@ -54,7 +67,7 @@ pub(crate) fn start(app: &App) {
     let hearer = app.clone();
     app.tasks.spawn_until_stop(async move {
         loop {
-            let result = db::listen(hearer.direct.clone(), &hearer.trust, |change| on_change(&hearer, change)).await;
+            let result = db::listen(hearer.direct.clone(), &hearer.trust, |change| on_change(&hearer, change), |word| hearer.news.hear(word)).await;
             if let Err(fault) = result {
                 tracing::warn!(cause = %fault, "the listener lost the database; caches are not trusted until it is back");
             }
@@ -77,6 +90,21 @@ async fn notify(app: &App) -> Result<(), Fault> {
     loop {
         db::notify(&mut connection).await?;
         sleep(BEAT).await;
+    }
+}
+
+/// Gives changes their places in the feeds: looks often while there are some, less often the longer there are none.
+async fn number_changes(app: &App) -> Result<(), Fault> {
+    let mut sequencer = Sequencer::over(PgConnection::connect_with(&app.direct).await?);
+    let mut pause = OFTEN;
+    loop {
+        pause = match sequencer.round(&app.news).await? {
+            Round::More => continue,
+            Round::Done => OFTEN,
+            Round::Idle => SELDOM.min(pause + pause / 8),
+            Round::Elsewhere => SELDOM,
+        };
+        sleep(pause).await;
     }
 }
 

@@ -1,12 +1,14 @@
 //! One connection: HTTP/1.1 or HTTP/2 within limits on heads, streams and time (checklist 173, 177).
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -31,6 +33,40 @@ struct Done(SharedPhase);
 impl Drop for Done {
     fn drop(&mut self) {
         self.0.done();
+    }
+}
+
+/// A body whose length is known is as good as sent. One that is still being made keeps the request under way until its end: its
+/// reader is not idle.
+fn until_sent(body: Body, done: Done) -> Body {
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    Body::new(Sending { body, _done: done })
+}
+
+struct Sending {
+    body: Body,
+    _done: Done,
+}
+
+impl HttpBody for Sending {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -60,8 +96,7 @@ pub(super) async fn serve(
         let done = Done(phase);
         async move {
             let answer = answer.await;
-            drop(done);
-            answer
+            answer.map(|response| response.map(|body| until_sent(body, done)))
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());

@@ -157,8 +157,10 @@ pub(crate) async fn update(
     if ends {
         sessions::end_all(id, &mut tx).await?;
     }
-    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
-    let (was, is) = changed(&before.fields.to_json(), &fields.to_json());
+    let (old, new) = (before.fields.to_json(), fields.to_json());
+    let members = events::changed_members(&old, &new);
+    events::append_update(id, version, &members, cx.now, &mut tx).await?;
+    let (was, is) = changed(&old, &new);
     audit::record(
         Action::UserUpdated,
         Target::User(id),
@@ -233,7 +235,8 @@ pub(crate) async fn set_password(
     .ok_or(UserError::Stale)?;
     sessions::end_all(id, &mut tx).await?;
     throttle::clear(id, &mut tx).await?;
-    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
+    let demanded = demand_changed(before.password_change_required, set.change_required);
+    events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordSet,
         Target::User(id),
@@ -266,7 +269,8 @@ pub(crate) async fn require_password_change(
         .await?
         .ok_or(UserError::Stale)?;
     sessions::end_all(id, &mut tx).await?;
-    events::append(EventKind::Updated, id, version, cx.now, &mut tx).await?;
+    let demanded = demand_changed(before.password_change_required, true);
+    events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordChangeRequired,
         Target::User(id),
@@ -384,6 +388,12 @@ fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
         b.admin != after.admin || (b.admin && door(b) != door(after)),
         cx,
     )
+}
+
+/// What others see of a new password: whether another is demanded.
+pub(super) fn demand_changed(was: bool, is: bool) -> Vec<String> {
+    let name = (was != is).then(|| "password_change_required".to_owned());
+    name.into_iter().collect()
 }
 
 /// The members that differ: as they were, and as they are.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use super::operations::demand_changed;
 use super::{SignIn, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::credentials::{self, PolicyError, Present};
 use crate::cx::Cx;
-use crate::events::{self, EventKind};
+use crate::events;
 use crate::kernel::{Fault, Secret};
 use crate::sessions;
 
@@ -66,7 +67,8 @@ pub(crate) async fn choose_password(
         .await?
         .ok_or(ChoiceError::Overtaken)?;
     sessions::end_all(person.id, &mut tx).await?;
-    events::append(EventKind::Updated, person.id, version, cx.now, &mut tx).await?;
+    let demanded = demand_changed(person.password_change_required, false);
+    events::append_update(person.id, version, &demanded, cx.now, &mut tx).await?;
     let target = Target::User(person.id);
     audit::record(
         Action::PasswordChanged,

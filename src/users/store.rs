@@ -1,8 +1,11 @@
 //! People's SQL.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::fold;
 use super::model::{Fields, SignIn, Standing, Status, User};
@@ -73,6 +76,36 @@ pub(super) async fn find(id: UserId, db: &mut PgConnection) -> Result<Option<Use
     .fetch_optional(db)
     .await?;
     row.map(TryInto::try_into).transpose()
+}
+
+/// Those of these people who are there, in no particular order.
+pub(crate) async fn find_many(ids: &[UserId], db: &mut PgConnection) -> Result<Vec<User>, Fault> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
+               name, claims, password_change_required, created_at, updated_at
+          from "user"
+         where id = any ($1)
+           and deleted_at is null"#,
+        &ids,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+/// The same, each as JSON as the API shows them.
+pub(crate) async fn documents(
+    ids: &[UserId],
+    db: &mut PgConnection,
+) -> Result<HashMap<UserId, String>, Fault> {
+    let people = find_many(ids, db).await?;
+    let written = people
+        .iter()
+        .map(|user| (user.id, Value::Object(user.to_json()).to_string()));
+    Ok(written.collect())
 }
 
 /// The same, locked until the transaction ends: changes of one person follow one another.

@@ -19,6 +19,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "users",
             "credentials",
             "clients",
+            "consumers",
             "keys",
             "sessions",
             "events",

@@ -1,0 +1,251 @@
+//! The SQL of the outbox and the feeds.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::FeedId;
+use super::model::Event;
+use crate::db::{NEWS, locks};
+use crate::kernel::{Fault, UserId};
+
+/// A feed, as the sequencer sees it.
+pub(super) struct Feed {
+    pub(super) id: FeedId,
+    /// The members that it shows; `None`: all.
+    pub(super) sources: Option<Vec<String>>,
+    /// How far it is filled; `None`: it takes each change as it is numbered.
+    pub(super) filled_to: Option<i64>,
+}
+
+/// A change's place in a feed.
+pub(super) struct Place {
+    pub(super) feed: FeedId,
+    pub(super) position: i64,
+    pub(super) kind: String,
+    pub(super) user: UserId,
+    pub(super) version: i64,
+    pub(super) occurred_at: OffsetDateTime,
+}
+
+/// Whether there is something to number or a feed to fill, and the newest place.
+pub(super) async fn look(db: &mut PgConnection) -> Result<(bool, i64), Fault> {
+    let row = sqlx::query!(
+        r#"
+        select exists (select from event) or exists (select from feed where filled_to is not null) as "work!",
+               (select position from feed_head) as "head!""#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.work, row.head))
+}
+
+/// Whether this transaction is the one that may number.
+pub(super) async fn try_lock(db: &mut PgConnection) -> Result<bool, Fault> {
+    Ok(sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "mine!""#,
+        locks::SEQUENCER
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Takes at most `limit` committed events out of the outbox, in the order in which they were appended.
+pub(super) async fn take(limit: i64, db: &mut PgConnection) -> Result<Vec<Event>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        with taken as (
+            delete from event
+             where id in (select id from event order by id limit $1)
+            returning id, type, user_id, version, occurred_at, fields
+        )
+        select type, user_id as "user_id: UserId", version, occurred_at, fields
+          from taken
+         order by id"#,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let events = rows.into_iter().map(|row| Event {
+        kind: row.r#type,
+        user: row.user_id,
+        version: row.version,
+        occurred_at: row.occurred_at,
+        fields: row.fields,
+    });
+    Ok(events.collect())
+}
+
+pub(super) async fn feeds(db: &mut PgConnection) -> Result<Vec<Feed>, Fault> {
+    let rows = sqlx::query!("select id, sources, filled_to from feed order by id")
+        .fetch_all(db)
+        .await?;
+    let feeds = rows.into_iter().map(|row| Feed {
+        id: FeedId(row.id),
+        sources: row.sources,
+        filled_to: row.filled_to,
+    });
+    Ok(feeds.collect())
+}
+
+/// Moves the head on by `places` and gives where it is since.
+pub(super) async fn advance(places: i64, db: &mut PgConnection) -> Result<i64, Fault> {
+    Ok(sqlx::query_scalar!(
+        "update feed_head set position = position + $1 returning position",
+        places
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// Gives each of these people their newest place in the feed that it names, and brings that feed's digests up to it. A person has at
+/// most one place in a feed here. What is older than what the feed has keeps the newer version, at the new place.
+pub(super) async fn place(places: &[Place], db: &mut PgConnection) -> Result<(), Fault> {
+    let of = |f: fn(&Place) -> i64| places.iter().map(f).collect::<Vec<_>>();
+    sqlx::query!(
+        r#"
+        with placed as (
+            select p.feed_id, person_bucket(p.user_id) as bucket, p.user_id, p.position, p.type, p.version, p.occurred_at,
+                   case when f.digested is not null then person_digest(p.user_id, f.digested) end as digest
+              from unnest($1::integer[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
+                   as p (feed_id, user_id, position, type, version, occurred_at)
+              join feed f on f.id = p.feed_id
+        ), before as (
+            select c.feed_id, c.user_id, c.digest
+              from change c
+              join placed p on p.feed_id = c.feed_id and p.bucket = c.bucket and p.user_id = c.user_id
+             where p.feed_id <> 0
+        ), written as (
+            insert into change (feed_id, bucket, user_id, position, type, version, occurred_at, digest)
+            select feed_id, bucket, user_id, position, type, version, occurred_at, digest
+              from placed
+            on conflict (feed_id, bucket, user_id) do update
+               set position = excluded.position,
+                   type = case when excluded.version >= change.version then excluded.type else change.type end,
+                   version = greatest(excluded.version, change.version),
+                   occurred_at = greatest(excluded.occurred_at, change.occurred_at),
+                   digest = excluded.digest
+        )
+        insert into feed_digest (feed_id, bucket, people, digest)
+        select p.feed_id, p.bucket, sum(num_nonnulls(p.digest) - num_nonnulls(b.digest)), bit_xor(coalesce(p.digest, 0) # coalesce(b.digest, 0))
+          from placed p
+          left join before b on b.feed_id = p.feed_id and b.user_id = p.user_id
+         where p.digest is distinct from b.digest
+         group by p.feed_id, p.bucket
+        on conflict (feed_id, bucket) do update
+           set people = feed_digest.people + excluded.people,
+               digest = feed_digest.digest # excluded.digest"#,
+        &places.iter().map(|p| p.feed.0).collect::<Vec<_>>(),
+        &places.iter().map(|p| p.user.0).collect::<Vec<_>>(),
+        &of(|p| p.position),
+        &places.iter().map(|p| p.kind.clone()).collect::<Vec<_>>(),
+        &of(|p| p.version),
+        &places.iter().map(|p| p.occurred_at).collect::<Vec<_>>(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The next of everybody's changes for a feed that is being filled, which is at `from`.
+pub(super) async fn next_to_fill(
+    feed: FeedId,
+    from: i64,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<Place>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select position, type, user_id as "user_id: UserId", version, occurred_at
+          from change
+         where feed_id = 0
+           and position > $1
+         order by position
+         limit $2"#,
+        from,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let places = rows.into_iter().map(|row| Place {
+        feed,
+        position: row.position,
+        kind: row.r#type,
+        user: row.user_id,
+        version: row.version,
+        occurred_at: row.occurred_at,
+    });
+    Ok(places.collect())
+}
+
+/// The feed is filled up to there; `None`: to the end.
+pub(super) async fn filled(
+    feed: FeedId,
+    to: Option<i64>,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!("update feed set filled_to = $2 where id = $1", feed.0, to)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Tells all replicas, when the transaction commits.
+pub(super) async fn tell(word: &str, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!("select pg_notify($1, $2)", NEWS, word)
+        .fetch_one(db)
+        .await?;
+    Ok(())
+}
+
+/// Frees the room of what was taken out.
+pub(super) async fn vacuum(db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query("vacuum (skip_locked) event")
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// At most `limit` changes of a feed after a place (within one of `buckets` buckets where one is named), and how far the feed
+/// reaches, all as of one moment.
+pub(super) async fn page(
+    feed: FeedId,
+    after: i64,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<(Vec<Place>, i64), Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select h.position as "head!", f.filled_to, c.position as "position?", c.type as "kind?", c.user_id as "user_id?: UserId",
+               c.version as "version?", c.occurred_at as "occurred_at?"
+          from feed_head h
+          join feed f on f.id = $1
+          left join lateral (
+            select position, type, user_id, version, occurred_at
+              from change
+             where feed_id = $1
+               and position > $2
+             order by position
+             limit $3
+          ) c on true"#,
+        feed.0,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    let head = rows
+        .first()
+        .map_or(after, |row| row.filled_to.unwrap_or(row.head));
+    let places = rows.into_iter().filter_map(|row| {
+        Some(Place {
+            feed,
+            position: row.position?,
+            kind: row.kind?,
+            user: row.user_id?,
+            version: row.version?,
+            occurred_at: row.occurred_at?,
+        })
+    });
+    let within = places.filter(|place| place.position <= head);
+    Ok((within.collect(), head))
+}

@@ -1,0 +1,367 @@
+//! `/api/v1/changes`: the feed's order, its beginning, waiting, and its shape.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Connection, Executor};
+
+use crate::support::{Answer, Server, eventually};
+
+const CHANGES: &str = "/api/v1/changes";
+const SOON: Duration = Duration::from_secs(10);
+
+/// A reader that keeps a copy, as docs/propagation.md says: stores every `user`, removes those that are null.
+struct Copy<'a> {
+    server: &'a Server,
+    token: String,
+    next: Option<String>,
+    people: HashMap<String, Value>,
+    versions: HashMap<String, i64>,
+    /// Changes read.
+    read: usize,
+}
+
+impl<'a> Copy<'a> {
+    async fn of(server: &'a Server) -> Self {
+        Self {
+            server,
+            token: server.token("users:read").await,
+            next: None,
+            people: HashMap::new(),
+            versions: HashMap::new(),
+            read: 0,
+        }
+    }
+
+    /// Reads a page and applies it; gives its changes.
+    async fn page(&mut self, query: &str) -> Vec<Value> {
+        let after = self.next.as_ref().map(|next| format!("&after={next}"));
+        let path = format!("{CHANGES}?{query}{}", after.unwrap_or_default());
+        let answer = self
+            .server
+            .call(Method::GET, &path, &self.token, None)
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let page = answer.json();
+        self.next = Some(page["next"].as_str().expect("never null").to_owned());
+        let changes = page["items"].as_array().unwrap().clone();
+        for change in &changes {
+            self.apply(change);
+        }
+        changes
+    }
+
+    fn apply(&mut self, change: &Value) {
+        self.read += 1;
+        let id = change["user_id"].as_str().unwrap().to_owned();
+        let version = change["version"].as_i64().unwrap();
+        let before = self.versions.insert(id.clone(), version);
+        assert!(
+            before.is_none_or(|before| before < version),
+            "{id}: {version} after {before:?}"
+        );
+        if change["user"].is_null() {
+            self.people.remove(&id);
+        } else {
+            let user = change["user"].clone();
+            assert_eq!(user["id"], change["user_id"]);
+            assert!(user["version"].as_i64().unwrap() >= version, "{change}");
+            self.people.insert(id, user);
+        }
+    }
+
+    /// Reads to the end.
+    async fn catch_up(&mut self, query: &str) {
+        while !self.page(query).await.is_empty() {}
+    }
+}
+
+fn path(user: &Value) -> String {
+    format!("/api/v1/users/{}", user["id"].as_str().unwrap())
+}
+
+async fn patch(server: &Server, token: &str, user: &Value, body: Value) -> Value {
+    let answer = server
+        .call(Method::PATCH, &path(user), token, Some(body))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_copy_kept_by_the_feed_is_the_directory() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let ada = server
+        .user(json!({ "username": "ada", "name": "Ada", "address": { "country": "UK" } }))
+        .await;
+    let bob = server.user(json!({ "email": "bob@example.com" })).await;
+    let mut copy = Copy::of(&server).await;
+    eventually(SOON, "both are there", async || {
+        copy.catch_up("limit=1").await;
+        copy.people.len() == 2
+    })
+    .await;
+    assert_eq!(copy.people[ada["id"].as_str().unwrap()], ada);
+
+    let ada = patch(&server, &token, &ada, json!({ "name": "Ada L." })).await;
+    server.call(Method::DELETE, &path(&bob), &token, None).await;
+    let mut seen = Vec::new();
+    eventually(SOON, "both changes", async || {
+        seen.extend(copy.page("limit=1000").await);
+        copy.people.len() == 1 && copy.people.values().next() == Some(&ada)
+    })
+    .await;
+    let gone = seen.iter().find(|c| c["type"] == "user.deleted").unwrap();
+    assert_eq!(
+        (&gone["user"], &gone["version"], &gone["user_id"]),
+        (&Value::Null, &json!(2), &bob["id"])
+    );
+    assert!(seen.is_sorted_by_key(|change| change["position"].as_i64()));
+    assert!(
+        seen.iter()
+            .all(|c| c["occurred_at"].as_str().unwrap().ends_with('Z'))
+    );
+
+    // From the beginning each person is met once, at their newest.
+    let mut late = Copy::of(&server).await;
+    late.catch_up("").await;
+    assert_eq!((late.people, late.read), (copy.people, 2));
+}
+
+/// Racing writers, transactions that are held up, two replicas that number, and readers who read all the while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
+    let server = Server::start().await;
+    let other = server.replica().await;
+    let token = server.admin_token().await;
+    let mut people = Vec::new();
+    for n in 0..6 {
+        people.push(server.user(json!({ "username": format!("u{n}") })).await);
+    }
+    let writers = (0..8).map(|writer: usize| {
+        let (server, token, people) = (
+            if writer.is_multiple_of(2) {
+                &server
+            } else {
+                &other
+            },
+            &token,
+            &people,
+        );
+        async move {
+            for round in 0..25 {
+                let user = &people[(writer * 7 + round * 3) % people.len()];
+                patch(
+                    server,
+                    token,
+                    user,
+                    json!({ "nickname": format!("{writer}-{round}") }),
+                )
+                .await;
+            }
+        }
+    });
+    // Rows are held for a while at random, so that transactions commit in another order than they began in.
+    let holder = async {
+        let mut connection = server.tables().await;
+        for round in 0..40 {
+            let user = &people[round * 5 % people.len()];
+            let mut held = connection.begin().await.unwrap();
+            sqlx::query(r#"select from "user" where id = $1::uuid for update"#)
+                .bind(user["id"].as_str().unwrap())
+                .execute(&mut *held)
+                .await
+                .unwrap();
+            held.execute("select pg_sleep(random() * 0.03)")
+                .await
+                .unwrap();
+            held.rollback().await.unwrap();
+        }
+    };
+    let mut copy = Copy::of(&server).await;
+    let mut slow = Copy::of(&other).await;
+    {
+        let writing = async {
+            tokio::join!(futures_all(writers), holder);
+        };
+        let reading = async {
+            loop {
+                copy.page("limit=2&wait=1").await;
+                slow.page("limit=1").await;
+            }
+        };
+        tokio::select! { () = writing => {}, () = reading => {} }
+    }
+    for copy in [&mut copy, &mut slow] {
+        eventually(SOON, "the copy is the directory", async || {
+            copy.catch_up("limit=3").await;
+            let list = server
+                .call(Method::GET, "/api/v1/users", &token, None)
+                .await
+                .json();
+            let directory = list["items"].as_array().unwrap();
+            directory.len() == copy.people.len()
+                && directory
+                    .iter()
+                    .all(|user| copy.people.get(user["id"].as_str().unwrap()) == Some(user))
+        })
+        .await;
+        assert!(
+            copy.versions.values().sum::<i64>() == 6 + 8 * 25,
+            "each at its newest"
+        );
+    }
+}
+
+async fn futures_all(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+        if all.is_empty() {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reader_waits_for_news_without_a_connection() {
+    let server = Server::with(|config| config.database.max_connections = 2).await;
+    let token = server.admin_token().await;
+    let ada = server.user(json!({ "username": "ada" })).await;
+    let mut copy = Copy::of(&server).await;
+    eventually(SOON, "she is there", async || {
+        !copy.page("").await.is_empty()
+    })
+    .await;
+    copy.catch_up("").await;
+    // More readers wait than there are connections.
+    let mut waiting: Vec<Copy> = Vec::new();
+    for _ in 0..6 {
+        let mut other = Copy::of(&server).await;
+        other.next.clone_from(&copy.next);
+        waiting.push(other);
+    }
+    let wait = waiting.iter_mut().map(|reader| async {
+        let changes = reader.page("wait=20").await;
+        assert_eq!(changes[0]["user"]["name"], "Ada");
+    });
+    let change = async {
+        // They are all waiting by then, or come after: either way they get it.
+        patch(&server, &token, &ada, json!({ "name": "Ada" })).await;
+    };
+    tokio::time::timeout(SOON, async { tokio::join!(futures_all(wait), change) })
+        .await
+        .expect("they are told at once");
+    // Nothing comes: an empty page, and where to go on.
+    copy.catch_up("").await;
+    assert!(copy.page("wait=1").await.is_empty());
+}
+
+#[tokio::test]
+async fn the_feed_is_a_stream_of_events_too() {
+    let server = Server::start().await;
+    let token = server.token("users:read").await;
+    let admin = server.admin_token().await;
+    let open = async |last: Option<String>| {
+        let request = server
+            .request(Method::GET, CHANGES)
+            .bearer_auth(&token)
+            .header("accept", "text/event-stream");
+        let request = match last {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        response
+    };
+    let until = async |response: &mut reqwest::Response, end: &str| {
+        let mut text = String::new();
+        while !text.contains(end) {
+            let chunk = tokio::time::timeout(SOON, response.chunk()).await.unwrap();
+            text.push_str(std::str::from_utf8(&chunk.unwrap().unwrap()).unwrap());
+        }
+        text
+    };
+    let mut stream = open(None).await;
+    let ada = server.user(json!({ "username": "ada" })).await;
+    let text = until(&mut stream, "ada").await;
+    let line = |text: &str, name: &str| {
+        let found = text
+            .lines()
+            .filter_map(|l| l.strip_prefix(name))
+            .next_back();
+        found.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    assert_eq!(line(&text, "event: "), "user.created");
+    let change: Value = serde_json::from_str(&line(&text, "data: ")).unwrap();
+    assert_eq!(change["user"], ada);
+    drop(stream);
+    // It goes on after what was seen.
+    let mut stream = open(Some(line(&text, "id: "))).await;
+    patch(&server, &admin, &ada, json!({ "name": "Ada" })).await;
+    let text = until(&mut stream, "user.updated").await;
+    assert!(!text.contains("user.created"), "{text}");
+    // A stop of the server ends it.
+    server.stop().await;
+    while let Ok(Some(_)) = stream.chunk().await {}
+}
+
+#[tokio::test]
+async fn what_is_asked_of_the_feed_is_bounded_and_ours() {
+    // S-153
+    let server = Server::start().await;
+    let token = server.token("users:read").await;
+    let ask = async |query: &str| {
+        server
+            .call(Method::GET, &format!("{CHANGES}?{query}"), &token, None)
+            .await
+    };
+    for (query, parameter) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=+5", "limit"),
+        ("wait=31", "wait"),
+        ("wait=x", "wait"),
+        ("after=x", "after"),
+        ("after=", "after"),
+        ("sort=name", "sort"),
+    ] {
+        let problem = ask(query).await.problem(400, "invalid-query");
+        assert_eq!(problem["errors"][0]["parameter"], parameter, "{query}");
+    }
+    let made = server.user(json!({ "username": "ada" })).await;
+    server.user(json!({ "username": "bob" })).await;
+    let list = server
+        .call(Method::GET, "/api/v1/users?limit=1", &token, None)
+        .await
+        .json();
+    ask(&format!("after={}", list["next"].as_str().unwrap()))
+        .await
+        .problem(400, "invalid-query");
+    let page = ask("").await;
+    assert_eq!(page.header("cache-control"), "no-store");
+    let next = page.json()["next"].as_str().unwrap().to_owned();
+    assert_eq!(ask(&format!("after={next}&limit=1000")).await.status, 200);
+    let mut forged = next.into_bytes();
+    forged[0] = if forged[0] == b'A' { b'B' } else { b'A' };
+    ask(&format!("after={}", String::from_utf8(forged).unwrap()))
+        .await
+        .problem(400, "invalid-query");
+    let answer = Answer::of(
+        server
+            .request(Method::GET, CHANGES)
+            .bearer_auth(&token)
+            .header("last-event-id", "x"),
+    )
+    .await;
+    answer.problem(400, "invalid-query");
+    assert_eq!(made["version"], 1);
+}

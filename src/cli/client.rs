@@ -1,23 +1,29 @@
 //! `doorward client …`.
 
-use clap::{Args, Subcommand};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::{CliError, output};
 use crate::app::App;
-use crate::clients::{self, AuthMethod, Client, ClientError, Grant, Registration};
+use crate::clients::{
+    self, About, ApplicationType, AuthMethod, Client, ClientError, Grant, KeySource, Registration,
+    ResponseMode, SignOn,
+};
 use crate::cx::{Actor, Cx};
-use crate::jose::Alg;
+use crate::jose::{Alg, KeySet};
 use crate::kernel::span::Span;
-use crate::kernel::{ClientId, ScopeSet};
+use crate::kernel::{ClientId, ScopeSet, json as strict};
 
 /// Register services, and let them go
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
     /// Register a client; its secret is told once
-    Create(Create),
+    Create(Box<Create>),
     /// List all clients
     List(Format),
     /// Show one client
@@ -33,7 +39,7 @@ pub(super) struct Create {
     /// A name for people
     #[arg(long)]
     name: String,
-    /// What it may do at the token endpoint: client_credentials, password (repeats)
+    /// What it may do: authorization_code, refresh_token, client_credentials, password (repeats)
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<Grant>,
     /// The scopes it may have, separated by spaces
@@ -45,11 +51,20 @@ pub(super) struct Create {
     /// The audience that it is
     #[arg(long, value_name = "URI")]
     serves: Option<String>,
-    /// How it proves itself: client_secret_basic, client_secret_post, none
+    /// How it proves itself: client_secret_basic, client_secret_post, private_key_jwt, none
     #[arg(long, default_value = "client_secret_basic", value_name = "METHOD")]
     auth_method: AuthMethod,
+    /// What its assertions are signed with (private_key_jwt): ES256, RS256, PS256, EdDSA
+    #[arg(long, value_name = "ALG", value_parser = alg)]
+    auth_signing_alg: Option<Alg>,
+    /// A file with its public keys as a JWK Set
+    #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
+    jwks: Option<PathBuf>,
+    /// Where it publishes them
+    #[arg(long, value_name = "URI")]
+    jwks_uri: Option<String>,
     /// What its access tokens are signed with: ES256, RS256, PS256, EdDSA
-    #[arg(long, default_value = "ES256", value_name = "ALG", value_parser = |text: &str| text.parse::<Alg>().map_err(|_| "expected one of ES256, RS256, PS256, EdDSA"))]
+    #[arg(long, default_value = "ES256", value_name = "ALG", value_parser = alg)]
     signing_alg: Alg,
     /// The life of its access tokens (default: tokens.access_token_lifetime)
     #[arg(long, value_name = "SPAN")]
@@ -58,7 +73,86 @@ pub(super) struct Create {
     #[arg(long, value_name = "TIME", value_parser = |text: &str| OffsetDateTime::parse(text, &Rfc3339).map_err(|_| "expected a time such as 2027-06-30T00:00:00Z"))]
     password_until: Option<OffsetDateTime>,
     #[command(flatten)]
+    sign_on: SignOnArgs,
+    #[command(flatten)]
+    about: AboutArgs,
+    #[command(flatten)]
     format: Format,
+}
+
+/// How people sign in to it.
+#[derive(Args)]
+struct SignOnArgs {
+    /// Where answers of the login may go (repeats)
+    #[arg(long = "redirect-uri", value_name = "URI")]
+    redirect_uris: Vec<String>,
+    /// How answers may travel: query, form_post (repeats; default both)
+    #[arg(long = "response-mode", value_name = "MODE")]
+    response_modes: Vec<ResponseMode>,
+    /// Where it runs: web, native
+    #[arg(long, default_value = "web", value_name = "TYPE")]
+    application_type: ApplicationType,
+    /// Whether each login needs PKCE; false only for a client that proves itself
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    require_pkce: bool,
+    /// It is ours: nobody is asked for consent
+    #[arg(long)]
+    first_party: bool,
+    /// People sign in anew after this time, unless it asks otherwise
+    #[arg(long, value_name = "SPAN")]
+    default_max_age: Option<Span>,
+    /// Put auth_time into each ID token
+    #[arg(long)]
+    require_auth_time: bool,
+    /// Where somebody else may begin a login
+    #[arg(long, value_name = "URI")]
+    initiate_login_uri: Option<String>,
+    /// Where a browser may be sent after a logout (repeats)
+    #[arg(long = "post-logout-redirect-uri", value_name = "URI")]
+    post_logout_redirect_uris: Vec<String>,
+    /// Where logout tokens are posted to
+    #[arg(long, value_name = "URI")]
+    backchannel_logout_uri: Option<String>,
+    /// Logout tokens must name the session
+    #[arg(long)]
+    backchannel_logout_session_required: bool,
+    /// What its ID tokens are signed with: ES256, RS256, PS256, EdDSA
+    #[arg(long, default_value = "RS256", value_name = "ALG", value_parser = alg)]
+    id_token_signing_alg: Alg,
+    /// The life of its ID tokens
+    #[arg(long, value_name = "SPAN")]
+    id_token_lifetime: Option<Span>,
+    /// How long a refresh token may lie unused
+    #[arg(long, value_name = "SPAN")]
+    refresh_token_idle_lifetime: Option<Span>,
+    /// How long refreshing may go on after the login
+    #[arg(long, value_name = "SPAN")]
+    refresh_token_lifetime: Option<Span>,
+}
+
+/// What people are told of it; none of these addresses is ever fetched.
+#[derive(Args)]
+struct AboutArgs {
+    /// Its home page
+    #[arg(long, value_name = "URI")]
+    client_uri: Option<String>,
+    /// Its logo
+    #[arg(long, value_name = "URI")]
+    logo_uri: Option<String>,
+    /// What it does with people's data
+    #[arg(long, value_name = "URI")]
+    policy_uri: Option<String>,
+    /// Its terms
+    #[arg(long, value_name = "URI")]
+    tos_uri: Option<String>,
+    /// Who answers for it (repeats)
+    #[arg(long = "contact", value_name = "ADDRESS")]
+    contacts: Vec<String>,
+}
+
+fn alg(text: &str) -> Result<Alg, &'static str> {
+    text.parse()
+        .map_err(|_| "expected one of ES256, RS256, PS256, EdDSA")
 }
 
 #[derive(Args)]
@@ -150,7 +244,14 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
                 .ok_or(ClientError::Unknown)?;
             let mut document = client.view();
             let time = crate::kernel::clock::rfc3339;
-            let secrets = client.secrets.iter().map(|s| json!({ "created_at": time(s.created_at), "expires_at": s.expires_at.map(time) }));
+            let secrets = client.secrets.iter().map(|s| {
+                json!({
+                    "id": s.id,
+                    "created_at": time(s.created_at),
+                    "expires_at": s.expires_at.map(time),
+                    "last_used_at": s.last_used_at.map(time),
+                })
+            });
             document["secrets"] = secrets.collect();
             format.print(&document)
         }
@@ -183,9 +284,36 @@ impl Create {
             .into_iter()
             .filter(|grant| self.grants.contains(grant))
             .collect();
+        let s = self.sign_on;
+        let sign_on = SignOn {
+            redirect_uris: s.redirect_uris,
+            response_modes: ResponseMode::ALL
+                .into_iter()
+                .filter(|mode| s.response_modes.is_empty() || s.response_modes.contains(mode))
+                .collect(),
+            application_type: s.application_type,
+            require_pkce: s.require_pkce,
+            first_party: s.first_party,
+            default_max_age: s.default_max_age.map(Span::whole_seconds),
+            require_auth_time: s.require_auth_time,
+            initiate_login_uri: s.initiate_login_uri,
+            post_logout_redirect_uris: s.post_logout_redirect_uris,
+            backchannel_logout_uri: s.backchannel_logout_uri,
+            backchannel_logout_session_required: s.backchannel_logout_session_required,
+            id_token_signed_response_alg: s.id_token_signing_alg,
+            id_token_lifetime: s.id_token_lifetime,
+            refresh_token_idle_lifetime: s.refresh_token_idle_lifetime,
+            refresh_token_lifetime: s.refresh_token_lifetime,
+        };
+        let asserts = self.auth_method == AuthMethod::PrivateKeyJwt;
         Ok(Registration {
             name: self.name,
             auth_method: self.auth_method,
+            assertion_alg: self.auth_signing_alg.or(asserts.then_some(Alg::Es256)),
+            keys: match self.jwks {
+                Some(file) => Some(KeySource::ByValue(key_set(&file)?)),
+                None => self.jwks_uri.map(KeySource::ByUri),
+            },
             grants,
             scopes,
             audiences: self.audiences,
@@ -193,19 +321,39 @@ impl Create {
             signing_alg: self.signing_alg,
             access_token_lifetime: self.access_token_lifetime,
             password_grant_until: self.password_until,
+            sign_on,
+            about: About {
+                client_uri: self.about.client_uri,
+                logo_uri: self.about.logo_uri,
+                policy_uri: self.about.policy_uri,
+                tos_uri: self.about.tos_uri,
+                contacts: self.about.contacts,
+            },
         })
     }
+}
+
+fn key_set(file: &Path) -> Result<KeySet, CliError> {
+    let refused = |why: &str| CliError::Refused(format!("jwks: {}: {why}", file.display()));
+    let bytes = fs::read(file).map_err(|e| refused(&e.to_string()))?;
+    let set = strict::parse(&bytes).map_err(|e| refused(&e))?;
+    KeySet::read(set).map_err(|expected| refused(&format!("expected {expected}")))
 }
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unknown => Self::Refused("there is no such client".to_owned()),
-            ClientError::Refused(why) => Self::Refused(why.to_string()),
+            ClientError::Refused(wrong) => {
+                let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+                Self::Refused(wrong.join("; "))
+            }
             ClientError::ServesTaken => {
                 Self::Refused("serves: another client serves that audience".to_owned())
             }
-            ClientError::Public => Self::Refused("a public client has no secret".to_owned()),
+            ClientError::NoSecrets => {
+                Self::Refused("the client does not prove itself with a secret".to_owned())
+            }
             ClientError::Fault(fault) => Self::Fault(fault),
         }
     }

@@ -11,10 +11,9 @@ use sqlx::{Connection, PgConnection};
 
 use super::{CliError, output};
 use crate::app::App;
-use crate::clients::{self, AuthMethod, Grant, Registration};
+use crate::clients::{self, Grant, Registration};
 use crate::cx::{Actor, Cx};
 use crate::db::locks;
-use crate::jose::Alg;
 use crate::kernel::{Fault, ScopeSet, Secret, random, scope};
 use crate::users::{self, SetPassword};
 
@@ -52,16 +51,10 @@ pub(super) async fn run(app: &App) -> Result<(), CliError> {
 async fn make(app: &App) -> Result<Made, CliError> {
     let cx = Cx::internal(app, Actor::System);
     let registration = Registration {
-        name: "First client".to_owned(),
-        auth_method: AuthMethod::ClientSecretBasic,
         grants: vec![Grant::ClientCredentials],
         scopes: ScopeSet::parse(&scope::OWN.join(" "))
             .map_err(|_| CliError::Refused("Doorward's own scopes are no scopes".to_owned()))?,
-        audiences: Vec::new(),
-        serves: None,
-        signing_alg: Alg::Es256,
-        access_token_lifetime: None,
-        password_grant_until: None,
+        ..Registration::new("First client")
     };
     let made = clients::create(registration, &cx).await?;
     let client_secret = made

@@ -1,9 +1,7 @@
 //! Making, changing and deleting clients: each in one transaction with its audit row and the word to all caches.
 
-use serde_json::{Value, json};
-
 use super::store;
-use super::{AuthMethod, Client, Registration, RegistrationError};
+use super::{Client, Registration, RegistrationError};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::{self, OnConstraint, Topic};
@@ -14,11 +12,11 @@ use crate::kernel::{ClientId, Fault, Secret, TokenHash, random};
 #[derive(Debug)]
 pub(crate) enum ClientError {
     Unknown,
-    Refused(RegistrationError),
+    Refused(Vec<RegistrationError>),
     /// Another client serves that audience.
     ServesTaken,
-    /// A public client has no secret.
-    Public,
+    /// The client does not prove itself with a secret.
+    NoSecrets,
     Fault(Fault),
 }
 
@@ -40,36 +38,16 @@ pub(crate) struct Created {
     pub(crate) secret: Option<Secret<String>>,
 }
 
-impl Client {
-    /// The client as the operator sees it: the names of RFC 7591 §2 where it has them. Never a secret.
-    pub(crate) fn view(&self) -> Value {
-        let r = &self.registration;
-        let time = crate::kernel::clock::rfc3339;
-        json!({
-            "client_id": self.id,
-            "client_name": r.name,
-            "token_endpoint_auth_method": r.auth_method.as_str(),
-            "grant_types": r.grants.iter().map(|grant| grant.as_str()).collect::<Vec<_>>(),
-            "scope": r.scopes,
-            "audiences": r.audiences,
-            "serves": r.serves,
-            "access_token_signing_alg": r.signing_alg,
-            "access_token_lifetime": r.access_token_lifetime.map(Span::whole_seconds),
-            "password_grant_until": r.password_grant_until.map(time),
-            "created_at": time(self.created_at),
-            "updated_at": time(self.updated_at),
-        })
-    }
-}
-
 /// Registers a client. The secret is told here and never again.
 pub(crate) async fn create(registration: Registration, cx: &Cx) -> Result<Created, ClientError> {
     registration
         .check(&cx.app.config.issuer)
         .map_err(ClientError::Refused)?;
-    let secret = (registration.auth_method != AuthMethod::None).then(random::token);
+    let has_secret = registration.auth_method.has_secret();
+    let secret = has_secret.then(random::token);
     let client = Client {
         id: ClientId::new(),
+        version: 1,
         registration,
         secrets: Vec::new(),
         created_at: cx.now,
@@ -113,8 +91,8 @@ pub(crate) async fn rotate_secret(
     let client = store::find(id, &mut tx)
         .await?
         .ok_or(ClientError::Unknown)?;
-    if client.registration.auth_method == AuthMethod::None {
-        return Err(ClientError::Public);
+    if !client.registration.auth_method.has_secret() {
+        return Err(ClientError::NoSecrets);
     }
     store::end_secrets(id, cx.now + overlap.time(), cx.now, &mut tx).await?;
     store::insert_secret(id, &TokenHash::of(secret.expose()), cx.now, &mut tx).await?;

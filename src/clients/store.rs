@@ -1,16 +1,24 @@
 //! The clients' SQL.
 
+use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{Client, Registration, StoredSecret};
+use super::{Client, KeySource, Registration, StoredSecret};
+use crate::jose::{Alg, KeySet};
+use crate::kernel::id::uuid_v7;
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, ScopeSet, TokenHash};
 
 struct Row {
     id: String,
+    version: i64,
     name: String,
     auth_method: String,
+    assertion_alg: Option<String>,
+    jwks: Option<Value>,
+    jwks_uri: Option<String>,
     grants: Vec<String>,
     scopes: Vec<String>,
     audiences: Vec<String>,
@@ -18,11 +26,15 @@ struct Row {
     signing_alg: String,
     access_token_seconds: Option<i32>,
     password_grant_until: Option<OffsetDateTime>,
+    sign_on: Value,
+    about: Value,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
-    hashes: Vec<Vec<u8>>,
+    secret_ids: Vec<Uuid>,
+    secret_hashes: Vec<Vec<u8>>,
     secrets_created_at: Vec<OffsetDateTime>,
     secrets_expire_at: Vec<Option<OffsetDateTime>>,
+    secrets_used_at: Vec<Option<OffsetDateTime>>,
 }
 
 impl TryFrom<Row> for Client {
@@ -30,22 +42,33 @@ impl TryFrom<Row> for Client {
 
     fn try_from(row: Row) -> Result<Self, Fault> {
         let strange = || Fault::internal("reading a client's row", format!("client {}", row.id));
-        let secrets = row
-            .hashes
-            .iter()
+        let secrets = (row.secret_ids.iter())
+            .zip(&row.secret_hashes)
             .zip(row.secrets_created_at)
-            .zip(row.secrets_expire_at);
-        let secrets = secrets.map(|((hash, created_at), expires_at)| {
+            .zip(row.secrets_expire_at)
+            .zip(row.secrets_used_at);
+        let secrets = secrets.map(|((((id, hash), created_at), expires_at), last_used_at)| {
             Some(StoredSecret {
+                id: *id,
                 hash: TokenHash::from_stored(hash)?,
                 created_at,
                 expires_at,
+                last_used_at,
             })
         });
         let secrets = secrets.collect::<Option<Vec<_>>>().ok_or_else(strange)?;
+        let keys = match (row.jwks, row.jwks_uri) {
+            (Some(set), _) => Some(KeySource::ByValue(
+                KeySet::read(set).map_err(|_| strange())?,
+            )),
+            (None, uri) => uri.map(KeySource::ByUri),
+        };
+        let assertion_alg = row.assertion_alg.as_deref().map(str::parse).transpose();
         let registration = Registration {
             name: row.name,
             auth_method: row.auth_method.parse().map_err(|_| strange())?,
+            assertion_alg: assertion_alg.map_err(|_| strange())?,
+            keys,
             grants: row
                 .grants
                 .iter()
@@ -61,10 +84,13 @@ impl TryFrom<Row> for Client {
                 .and_then(|s| u32::try_from(s).ok())
                 .map(Span::seconds),
             password_grant_until: row.password_grant_until,
+            sign_on: serde_json::from_value(row.sign_on).map_err(|_| strange())?,
+            about: serde_json::from_value(row.about).map_err(|_| strange())?,
         };
         let id = row.id.parse().map_err(|_| strange())?;
         Ok(Self {
             id,
+            version: row.version,
             registration,
             secrets,
             created_at: row.created_at,
@@ -78,13 +104,18 @@ pub(crate) async fn find(id: &ClientId, db: &mut PgConnection) -> Result<Option<
     let row = sqlx::query_as!(
         Row,
         r#"
-        select c.id, c.name, c.auth_method, c.grants, c.scopes, c.audiences, c.serves, c.signing_alg, c.access_token_seconds,
-               c.password_grant_until, c.created_at, c.updated_at,
-               coalesce(s.hashes, '{}') as "hashes!", coalesce(s.created_at, '{}') as "secrets_created_at!",
-               coalesce(s.expires_at, '{}') as "secrets_expire_at!: Vec<Option<OffsetDateTime>>"
+        select c.id, c.version, c.name, c.auth_method, c.assertion_alg, c.jwks, c.jwks_uri, c.grants, c.scopes, c.audiences, c.serves,
+               c.signing_alg, c.access_token_seconds, c.password_grant_until, c.sign_on, c.about, c.created_at, c.updated_at,
+               coalesce(s.ids, '{}') as "secret_ids!", coalesce(s.hashes, '{}') as "secret_hashes!",
+               coalesce(s.created_at, '{}') as "secrets_created_at!",
+               coalesce(s.expires_at, '{}') as "secrets_expire_at!: Vec<Option<OffsetDateTime>>",
+               coalesce(s.last_used_at, '{}') as "secrets_used_at!: Vec<Option<OffsetDateTime>>"
           from client c
           left join lateral (
-               select array_agg(secret_hash) as hashes, array_agg(created_at) as created_at, array_agg(expires_at) as expires_at
+               select array_agg(id order by created_at, id) as ids, array_agg(secret_hash order by created_at, id) as hashes,
+                      array_agg(created_at order by created_at, id) as created_at,
+                      array_agg(expires_at order by created_at, id) as expires_at,
+                      array_agg(last_used_at order by created_at, id) as last_used_at
                  from client_secret
                 where client_id = c.id
           ) s on true
@@ -101,10 +132,11 @@ pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<Client>, Fault> {
     let rows = sqlx::query_as!(
         Row,
         r#"
-        select id, name, auth_method, grants, scopes, audiences, serves, signing_alg, access_token_seconds,
-               password_grant_until, created_at, updated_at,
-               '{}'::bytea[] as "hashes!", '{}'::timestamptz[] as "secrets_created_at!",
-               '{}'::timestamptz[] as "secrets_expire_at!: Vec<Option<OffsetDateTime>>"
+        select id, version, name, auth_method, assertion_alg, jwks, jwks_uri, grants, scopes, audiences, serves,
+               signing_alg, access_token_seconds, password_grant_until, sign_on, about, created_at, updated_at,
+               '{}'::uuid[] as "secret_ids!", '{}'::bytea[] as "secret_hashes!", '{}'::timestamptz[] as "secrets_created_at!",
+               '{}'::timestamptz[] as "secrets_expire_at!: Vec<Option<OffsetDateTime>>",
+               '{}'::timestamptz[] as "secrets_used_at!: Vec<Option<OffsetDateTime>>"
           from client
          order by created_at, id"#
     )
@@ -113,29 +145,68 @@ pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<Client>, Fault> {
     rows.into_iter().map(TryInto::try_into).collect()
 }
 
+/// A registration as the table's columns.
+struct Columns {
+    grants: Vec<String>,
+    scopes: Vec<String>,
+    jwks: Option<Value>,
+    access_token_seconds: Option<i32>,
+    sign_on: Value,
+    about: Value,
+}
+
+impl Columns {
+    fn of(r: &Registration) -> Result<Self, sqlx::Error> {
+        let json = |value: Result<Value, serde_json::Error>| {
+            value.map_err(|e| sqlx::Error::Encode(Box::new(e)))
+        };
+        let grants = r.grants.iter().map(|grant| grant.as_str().to_owned());
+        Ok(Self {
+            grants: grants.collect(),
+            scopes: r.scopes.iter().map(str::to_owned).collect(),
+            jwks: match &r.keys {
+                Some(KeySource::ByValue(set)) => Some(set.to_json()),
+                Some(KeySource::ByUri(_)) | None => None,
+            },
+            access_token_seconds: r
+                .access_token_lifetime
+                .and_then(|life| i32::try_from(life.whole_seconds()).ok()),
+            sign_on: json(serde_json::to_value(&r.sign_on))?,
+            about: json(serde_json::to_value(&r.about))?,
+        })
+    }
+}
+
+fn jwks_uri(r: &Registration) -> Option<&str> {
+    match &r.keys {
+        Some(KeySource::ByUri(uri)) => Some(uri),
+        Some(KeySource::ByValue(_)) | None => None,
+    }
+}
+
 pub(super) async fn insert(client: &Client, db: &mut PgConnection) -> Result<(), sqlx::Error> {
     let r = &client.registration;
-    let grants: Vec<String> = r
-        .grants
-        .iter()
-        .map(|grant| grant.as_str().to_owned())
-        .collect();
-    let scopes: Vec<String> = r.scopes.iter().map(str::to_owned).collect();
+    let columns = Columns::of(r)?;
     sqlx::query!(
         "
-        insert into client (id, name, auth_method, grants, scopes, audiences, serves, signing_alg, access_token_seconds,
-                            password_grant_until, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        insert into client (id, name, auth_method, assertion_alg, jwks, jwks_uri, grants, scopes, audiences, serves, signing_alg,
+                            access_token_seconds, password_grant_until, sign_on, about, created_at, updated_at)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         client.id.as_str(),
         r.name,
         r.auth_method.as_str(),
-        &grants,
-        &scopes,
+        r.assertion_alg.map(Alg::as_str),
+        columns.jwks,
+        jwks_uri(r),
+        &columns.grants,
+        &columns.scopes,
         &r.audiences,
         r.serves,
         r.signing_alg.as_str(),
-        r.access_token_lifetime.and_then(|life| i32::try_from(life.whole_seconds()).ok()),
+        columns.access_token_seconds,
         r.password_grant_until,
+        columns.sign_on,
+        columns.about,
         client.created_at,
         client.updated_at,
     )
@@ -152,9 +223,10 @@ pub(super) async fn insert_secret(
 ) -> Result<(), Fault> {
     sqlx::query!(
         "
-        insert into client_secret (client_id, secret_hash, created_at)
-        values ($1, $2, $3)",
+        insert into client_secret (client_id, id, secret_hash, created_at)
+        values ($1, $2, $3, $4)",
         id.as_str(),
+        uuid_v7(now),
         hash.as_bytes(),
         now,
     )
@@ -238,10 +310,12 @@ pub(super) async fn password_grant_until(db: &mut PgConnection) -> Result<Option
     Ok(until)
 }
 
-/// The longest life that any client's registration gives its access tokens; zero where none says anything.
+/// The longest life that any client's registration gives its access or ID tokens; zero where none says anything.
 pub(crate) async fn longest_token_lifetime(db: &mut PgConnection) -> Result<Span, Fault> {
     let seconds = sqlx::query_scalar!(
-        r#"select coalesce(max(access_token_seconds), 0) as "seconds!" from client"#
+        r#"
+        select coalesce(max(greatest(access_token_seconds, (sign_on ->> 'id_token_lifetime')::integer)), 0) as "seconds!"
+          from client"#
     )
     .fetch_one(db)
     .await?;

@@ -28,9 +28,14 @@ pub(super) struct Metadata {
 impl Metadata {
     /// `password`: whether any client has that grant.
     pub(super) fn new(issuer: &Issuer, password: bool) -> Self {
-        let grants = Grant::ALL
+        let grants = Grant::ALL.into_iter().filter(|grant| match grant {
+            Grant::ClientCredentials => true,
+            Grant::Password => password,
+            Grant::AuthorizationCode | Grant::RefreshToken => false,
+        });
+        let methods = AuthMethod::ALL
             .into_iter()
-            .filter(|grant| *grant != Grant::Password || password);
+            .filter(|method| *method != AuthMethod::PrivateKeyJwt);
         Self {
             issuer: issuer.as_str().to_owned(),
             token_endpoint: issuer.join("/oauth2/token"),
@@ -38,7 +43,7 @@ impl Metadata {
             scopes_supported: scope::OWN.into_iter().chain(scope::PERSONAL).collect(),
             response_types_supported: Vec::new(),
             grant_types_supported: grants.map(Grant::as_str).collect(),
-            token_endpoint_auth_methods_supported: AuthMethod::ALL.map(AuthMethod::as_str).to_vec(),
+            token_endpoint_auth_methods_supported: methods.map(AuthMethod::as_str).collect(),
             subject_types_supported: vec!["public"],
             id_token_signing_alg_values_supported: Alg::ALL.map(Alg::as_str).to_vec(),
             service_documentation: issuer.join("/docs/errors"),

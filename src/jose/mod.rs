@@ -2,6 +2,7 @@
 
 mod alg;
 mod jwk;
+mod jwks;
 mod ring;
 mod rsa;
 mod sign;
@@ -9,5 +10,6 @@ mod verify;
 
 pub(crate) use alg::Alg;
 pub(crate) use jwk::PrivateKey;
+pub(crate) use jwks::KeySet;
 pub(crate) use sign::{Signer, Typ};
 pub(crate) use verify::{Expected, Invalid, Verifier, check_claims, verify};

@@ -1,5 +1,7 @@
 //! The command line, as scripts use it.
 
+use serde_json::json;
+
 use crate::support::Server;
 
 #[tokio::test]
@@ -234,4 +236,83 @@ async fn commands_are_audited_as_the_operators() {
             .await
             .unwrap();
     assert!(!seen.contains(&client.secret.unwrap()));
+}
+
+#[tokio::test]
+async fn an_application_that_people_sign_in_to_is_registered_in_one_command() {
+    let server = Server::start().await;
+    let shop = [
+        "client",
+        "create",
+        "--name",
+        "Shop",
+        "--grant",
+        "authorization_code",
+        "--grant",
+        "refresh_token",
+        "--scope",
+        "openid email",
+        "--redirect-uri",
+        "https://shop.example/cb",
+        "--redirect-uri",
+        "http://127.0.0.1/cb",
+        "--post-logout-redirect-uri",
+        "https://shop.example/bye",
+        "--backchannel-logout-uri",
+        "https://shop.example/logout",
+        "--require-pkce",
+        "false",
+        "--default-max-age",
+        "1h",
+        "--contact",
+        "ops@shop.example",
+        "--json",
+    ];
+    let made = server.cli(&shop).await.json();
+    let shown = server
+        .cli(&[
+            "client",
+            "show",
+            made["client_id"].as_str().unwrap(),
+            "--json",
+        ])
+        .await
+        .json();
+    assert!(shown.get("client_secret").is_none());
+    for (name, value) in [
+        (
+            "grant_types",
+            json!(["authorization_code", "refresh_token"]),
+        ),
+        (
+            "redirect_uris",
+            json!(["https://shop.example/cb", "http://127.0.0.1/cb"]),
+        ),
+        ("response_modes", json!(["query", "form_post"])),
+        (
+            "post_logout_redirect_uris",
+            json!(["https://shop.example/bye"]),
+        ),
+        (
+            "backchannel_logout_uri",
+            json!("https://shop.example/logout"),
+        ),
+        ("require_pkce", json!(false)),
+        ("first_party", json!(false)),
+        ("default_max_age", json!(3600)),
+        ("id_token_signed_response_alg", json!("RS256")),
+        ("contacts", json!(["ops@shop.example"])),
+        ("version", json!(1)),
+    ] {
+        assert_eq!(shown[name], value, "{name}");
+    }
+    // S-125: the same rules as everywhere.
+    let evil = ["--redirect-uri", "https://shop.example/../cb"];
+    let refused = server.cli(&[&shop[..], &evil].concat()).await;
+    assert_ne!(refused.status, 0);
+    assert!(
+        refused.stderr.contains("redirect_uris"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -490,9 +490,9 @@ async fn the_password_grant_is_no_back_door() {
         .await;
     assert!(
         refused.status != 0
-            && refused
-                .stderr
-                .contains("expected one of client_credentials, password"),
+            && refused.stderr.contains(
+                "expected one of authorization_code, refresh_token, client_credentials, password"
+            ),
         "{}",
         refused.stderr
     );

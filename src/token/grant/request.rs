@@ -35,12 +35,15 @@ impl TryFrom<Form> for GrantRequest {
         let grant = Grant::ALL
             .into_iter()
             .find(|grant| grant.as_str() == grant_type);
-        match grant.ok_or_else(|| {
+        let unsupported = || {
             OAuthError::new(
                 OAuthCode::UnsupportedGrantType,
                 "That grant type is not supported.",
             )
-        })? {
+        };
+        match grant.ok_or_else(unsupported)? {
+            // May be registered; there is no endpoint yet that gives a code.
+            Grant::AuthorizationCode | Grant::RefreshToken => Err(unsupported()),
             Grant::ClientCredentials => Ok(Self::ClientCredentials(wish(&mut form)?)),
             Grant::Password => Ok(Self::Password(PasswordRequest {
                 username: form

@@ -61,6 +61,23 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
         "1m to 24h",
     )?;
     rule(
+        tokens.id_token_lifetime >= Span::minutes(1) && tokens.id_token_lifetime <= Span::hours(24),
+        "tokens.id_token_lifetime",
+        "1m to 24h",
+    )?;
+    rule(
+        tokens.refresh_token_idle_lifetime >= Span::minutes(1)
+            && tokens.refresh_token_idle_lifetime <= tokens.refresh_token_lifetime
+            && tokens.refresh_token_lifetime <= Span::days(366),
+        "tokens.refresh_token_idle_lifetime and tokens.refresh_token_lifetime",
+        "at least 1m, idle no longer than the other, and that at most 366d",
+    )?;
+    rule(
+        tokens.refresh_token_grace <= Span::minutes(1),
+        "tokens.refresh_token_grace",
+        "at most 1m",
+    )?;
+    rule(
         [2048, 3072, 4096].contains(&keys.rsa_bits),
         "keys.rsa_bits",
         "2048, 3072 or 4096",

@@ -284,12 +284,24 @@ impl Default for Fetch {
 pub struct Tokens {
     /// Access tokens, unless the client's registration says otherwise.
     pub access_token_lifetime: Span,
+    /// ID tokens, unless the client's registration says otherwise.
+    pub id_token_lifetime: Span,
+    /// How long a refresh token may lie unused, unless the client's registration says otherwise.
+    pub refresh_token_idle_lifetime: Span,
+    /// How long refreshing may go on after the login, unless the client's registration says otherwise.
+    pub refresh_token_lifetime: Span,
+    /// How long a refresh token that was used may be shown again, because the answer got lost; at most a minute.
+    pub refresh_token_grace: Span,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
         Self {
             access_token_lifetime: Span::minutes(10),
+            id_token_lifetime: Span::minutes(10),
+            refresh_token_idle_lifetime: Span::days(7),
+            refresh_token_lifetime: Span::days(30),
+            refresh_token_grace: Span::seconds(10),
         }
     }
 }

@@ -8,12 +8,12 @@ use tokio::time::{sleep, timeout};
 use crate::app::App;
 use crate::credentials::throttle;
 use crate::cx::{Actor, Cx};
-use crate::db::{self, Topic};
+use crate::db::{self, Topic, spend};
 use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::rotation;
 use crate::ops::health;
-use crate::sessions;
+use crate::{families, sessions};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -168,7 +168,11 @@ async fn watch_the_clock(app: &App) {
 
 /// Deletes what has expired, in batches that disturb nobody.
 async fn sweep(app: &App) -> Result<(), Fault> {
-    while sessions::sweep(app.clock.now(), &mut *app.pool.acquire().await?).await? > 0 {}
+    let now = app.clock.now();
+    while sessions::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
+    while families::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
+    let grace_ended = now - app.config.tokens.refresh_token_grace.time();
+    while spend::sweep(grace_ended, now, &mut *app.pool.acquire().await?).await? > 0 {}
     while throttle::sweep(
         &app.config.throttle,
         app.clock.now(),

@@ -51,6 +51,20 @@ pub(crate) fn uuid_v7(now: OffsetDateTime) -> Uuid {
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.nanosecond()))
 }
 
+/// Names all that a client got by one sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(transparent)]
+#[sqlx(transparent)]
+pub(crate) struct FamilyId(pub(crate) Uuid);
+
+impl FamilyId {
+    #[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
+    #[allow(dead_code, reason = "callers arrive one by one")]
+    pub(crate) fn new(now: OffsetDateTime) -> Self {
+        Self(uuid_v7(now))
+    }
+}
+
 /// A client's id: `c_` and 128 random bits in base64url. Its alphabet needs no form-encoding in a Basic header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
 #[serde(transparent)]

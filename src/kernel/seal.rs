@@ -28,6 +28,11 @@ impl SealingKeys {
         }
     }
 
+    /// The key that only the holder of a token of 256 random bits can make: what it seals, the database can't open.
+    pub(crate) fn of_holder(token: &Secret<String>) -> Self {
+        Self(vec![expand(token.expose().as_bytes(), "holder")])
+    }
+
     /// Seals `plain` with a fresh nonce (XChaCha20-Poly1305). `purpose` is authenticated too: what was sealed as one thing
     /// (`signing_key/<kid>`) never opens as another. Gives nonce and ciphertext in one piece.
     pub(crate) fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
@@ -88,9 +93,13 @@ fn cipher(key: &Secret<[u8; 32]>) -> XChaCha20Poly1305 {
 }
 
 fn derive(key: &Secret<[u8; 32]>, label: &str) -> Secret<[u8; 32]> {
+    expand(key.expose(), label)
+}
+
+fn expand(secret: &[u8], label: &str) -> Secret<[u8; 32]> {
     let mut out = [0; 32];
     #[expect(clippy::expect_used, reason = "32 bytes are within HKDF's 255 blocks")]
-    Hkdf::<Sha256>::new(Some(b"doorward"), key.expose())
+    Hkdf::<Sha256>::new(Some(b"doorward"), secret)
         .expand(label.as_bytes(), &mut out)
         .expect("32 bytes");
     Secret::new(out)

@@ -219,7 +219,10 @@ async fn promote(
 ) -> Result<(), Fault> {
     if let Some(current) = of(keys, alg, Step::Current) {
         let longest = clients::longest_token_lifetime(db).await?;
-        let longest = longest.max(cx.app.config.tokens.access_token_lifetime);
+        let tokens = &cx.app.config.tokens;
+        let longest = longest
+            .max(tokens.access_token_lifetime)
+            .max(tokens.id_token_lifetime);
         // Replicas sign with it until they have heard, and others' clocks may be a little slow.
         let gone_at = cx.now + longest.time() + SKEW;
         store::retire(&current.kid, cx.now, gone_at, db).await?;

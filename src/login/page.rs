@@ -206,13 +206,13 @@ pub(crate) async fn post_logout(
     SignedIn {
         session,
         person,
+        data,
         cx,
-        ..
     }: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
     check_form(&mut form, &session, &cx)?;
-    sessions::sign_out(&session, &person, &cx).await?;
+    sessions::sign_out(&session, &data, &person, &cx).await?;
     // Chromium keeps pages of `no-store` for its back button; this makes it drop them (checklist 76, ASVS 14.3.1).
     let forget = [(HeaderName::from_static("clear-site-data"), "\"cache\"")];
     Ok((forget, Redirect::to("/login")).into_response())

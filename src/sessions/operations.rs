@@ -6,9 +6,10 @@
 use tower_sessions::Session;
 use uuid::Uuid;
 
-use super::{Stage, guard, store};
+use super::{SessionData, Stage, guard, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::{Actor, Cx};
+use crate::families;
 use crate::kernel::{Fault, UserId};
 use crate::users::SignIn;
 
@@ -30,9 +31,18 @@ pub(crate) async fn demand_new_password(
     guard::begin(session, person, Stage::NewPassword, cx).await
 }
 
-/// Signs `person` out at this browser: the server's record goes, and the cookie with the answer.
-pub(crate) async fn sign_out(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
-    record(Action::SignedOut, person.id, cx).await?;
+/// Signs `person` out at this browser: the server's record goes, what belongs to it ends, and the cookie goes with the answer.
+pub(crate) async fn sign_out(
+    session: &Session,
+    data: &SessionData,
+    person: &SignIn,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    let mut tx = cx.begin().await?;
+    families::end_of_session(data.public_id, &mut tx, cx).await?;
+    let target = Target::User(person.id);
+    audit::record(Action::SignedOut, target, Change::default(), &mut tx, cx).await?;
+    tx.commit().await?;
     guard::end(session).await
 }
 
@@ -40,6 +50,7 @@ pub(crate) async fn sign_out(session: &Session, person: &SignIn, cx: &Cx) -> Res
 pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
     if store::end_one(public_id, user, &mut tx).await? {
+        families::end_of_session(public_id, &mut tx, cx).await?;
         let target = Target::User(user);
         audit::record(Action::SessionEnded, target, Change::default(), &mut tx, cx).await?;
     }

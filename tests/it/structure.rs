@@ -12,7 +12,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("surfaces", &["account", "discovery"]),
-    ("flows", &["token", "login", "client_auth"]),
+    ("flows", &["token", "login", "client_auth", "consent"]),
     (
         "nouns",
         &[
@@ -22,6 +22,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "consumers",
             "keys",
             "sessions",
+            "families",
             "events",
             "audit",
         ],
@@ -258,6 +259,7 @@ fn sql_lives_in_stores() {
         "events/outbox.rs",        // the same
         "users/search.rs",         // the one place for dynamic SQL
         "db/invalidation.rs",      // a tool's own table
+        "db/spend.rs",             // the same
         "db/embedded/cluster.rs",  // asks whether a cluster is up
         "ops/health.rs",           // the database's clock and schema
         "cli/first_start.rs",      // the lock of a first start

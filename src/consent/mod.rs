@@ -1,0 +1,7 @@
+//! Consent: what a person let a client have, asked once and taken back at any time.
+
+mod operations;
+mod store;
+
+pub(crate) use operations::{covers, remember, withdraw};
+pub(crate) use store::{ConsentRow, list};

@@ -1,0 +1,11 @@
+//! Token families: all that a client got by one sign-in, which lives and ends as one; and the refresh tokens that carry it on.
+
+mod model;
+mod operations;
+mod refresh;
+mod store;
+
+pub(crate) use model::{EndReason, Family, FamilyRow, Standing};
+pub(crate) use operations::{end, end_of_consent, end_of_session, replayed};
+pub(crate) use refresh::{GRACE_REPEATS, Refresh, RefreshToken, sealed, unsealed};
+pub(crate) use store::{begin, find, find_refreshable, list, sweep};

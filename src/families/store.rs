@@ -1,0 +1,289 @@
+//! The families' SQL.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{EndReason, Family, FamilyRow, Standing};
+use crate::kernel::{ClientId, FamilyId, Fault, ScopeSet, UserId};
+
+const SWEEP_BATCH: i64 = 1000;
+
+struct Row {
+    id: FamilyId,
+    client_id: String,
+    user_id: UserId,
+    session_id: Uuid,
+    scope: String,
+    audience: String,
+    claims: Vec<String>,
+    offline: bool,
+    auth_time: OffsetDateTime,
+    valid_from: OffsetDateTime,
+    expires_at: OffsetDateTime,
+    live: bool,
+    admin: bool,
+}
+
+impl TryFrom<Row> for Standing {
+    type Error = Fault;
+
+    fn try_from(row: Row) -> Result<Self, Fault> {
+        Ok(Self {
+            live: row.live,
+            admin: row.admin,
+            family: Family {
+                client_id: client(&row.client_id, row.id)?,
+                scope: scope(&row.scope, row.id)?,
+                id: row.id,
+                user_id: row.user_id,
+                session_id: row.session_id,
+                audience: row.audience,
+                claims: row.claims,
+                offline: row.offline,
+                auth_time: row.auth_time,
+                valid_from: row.valid_from,
+                expires_at: row.expires_at,
+            },
+        })
+    }
+}
+
+fn strange(id: FamilyId) -> Fault {
+    Fault::internal("reading a token family's row", format!("family {}", id.0))
+}
+
+fn client(text: &str, id: FamilyId) -> Result<ClientId, Fault> {
+    text.parse().map_err(|_| strange(id))
+}
+
+fn scope(text: &str, id: FamilyId) -> Result<ScopeSet, Fault> {
+    ScopeSet::parse(text).map_err(|_| strange(id))
+}
+
+/// Begins a family, where its person is active and in the epoch of their sign-in and its session is there still (checklist 17, 71): the
+/// guard is in the statement. One that is not to outlive its session ends when that must. Gives the time that it ends at.
+pub(crate) async fn begin(
+    family: &Family,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<OffsetDateTime>, Fault> {
+    let expires_at = sqlx::query_scalar!(
+        r#"
+        insert into token_family (id, client_id, user_id, session_id, scope, audience, claims, offline, auth_time, valid_from,
+                                  created_at, last_used_at, expires_at)
+        select $1, $2, u.id, s.public_id, $5, $6, $7, $8, $9, u.tokens_valid_from, $11, $11,
+               case when $8 then $12 else least($12, s.expires_at) end
+          from "user" u
+          join session s on s.user_id = u.id and s.public_id = $4 and s.expires_at > $11
+         where u.id = $3
+           and u.status = 'active'
+           and u.deleted_at is null
+           and u.tokens_valid_from = $10
+        returning expires_at"#,
+        family.id.0,
+        family.client_id.as_str(),
+        family.user_id.0,
+        family.session_id,
+        family.scope.to_string(),
+        family.audience,
+        &family.claims,
+        family.offline,
+        family.auth_time,
+        family.valid_from,
+        now,
+        family.expires_at,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(expires_at)
+}
+
+/// A family, and whether it counts now. One look-up for userinfo, introspection and the guard.
+pub(crate) async fn find(
+    id: FamilyId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<Standing>, Fault> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select f.id as "id: FamilyId", f.client_id, f.user_id as "user_id: UserId", f.session_id, f.scope, f.audience, f.claims,
+               f.offline, f.auth_time, f.valid_from, f.expires_at, u.admin,
+               f.ended_at is null and f.expires_at > $2 and u.status = 'active' and u.deleted_at is null
+                   and u.tokens_valid_from = f.valid_from as "live!"
+          from token_family f
+          join "user" u on u.id = f.user_id
+         where f.id = $1"#,
+        id.0,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// The same for whoever is about to refresh: locked, and marked as used now where it counts.
+pub(crate) async fn find_refreshable(
+    id: FamilyId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<Standing>, Fault> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        update token_family f
+           set last_used_at = greatest(f.last_used_at, $2)
+          from "user" u
+         where f.id = $1
+           and u.id = f.user_id
+        returning f.id as "id: FamilyId", f.client_id, f.user_id as "user_id: UserId", f.session_id, f.scope, f.audience, f.claims,
+               f.offline, f.auth_time, f.valid_from, f.expires_at, u.admin,
+               f.ended_at is null and f.expires_at > $2 and u.status = 'active' and u.deleted_at is null
+                   and u.tokens_valid_from = f.valid_from as "live!""#,
+        id.0,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// A person's families that count, and those that ended before their time, last used first.
+pub(crate) async fn list(
+    user: UserId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Vec<FamilyRow>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select f.id as "id: FamilyId", f.client_id, f.session_id, f.scope, f.offline, f.created_at, f.last_used_at, f.ended_at, f.end_reason
+          from token_family f
+          join "user" u on u.id = f.user_id
+         where f.user_id = $1
+           and f.expires_at > $2
+           and (f.ended_at is not null or f.valid_from = u.tokens_valid_from)
+         order by f.last_used_at desc, f.id
+         limit 200"#,
+        user.0,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let reason = row.end_reason.as_deref().and_then(EndReason::parse);
+            Ok(FamilyRow {
+                id: row.id,
+                client_id: client(&row.client_id, row.id)?,
+                session_id: row.session_id,
+                scope: scope(&row.scope, row.id)?,
+                offline: row.offline,
+                created_at: row.created_at,
+                last_used_at: row.last_used_at,
+                ended: row.ended_at.zip(reason),
+            })
+        })
+        .collect()
+}
+
+/// Whose it was that ended.
+pub(super) struct Ended {
+    pub(super) client_id: ClientId,
+    pub(super) user_id: UserId,
+}
+
+/// Ends a family; `None` where there is none, or it has ended.
+pub(super) async fn end(
+    id: FamilyId,
+    reason: EndReason,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<Ended>, Fault> {
+    let row = sqlx::query!(
+        r#"
+        update token_family
+           set ended_at = $2, end_reason = $3
+         where id = $1
+           and ended_at is null
+        returning client_id, user_id as "user_id: UserId""#,
+        id.0,
+        now,
+        reason.as_str(),
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        Ok(Ended {
+            client_id: client(&row.client_id, id)?,
+            user_id: row.user_id,
+        })
+    })
+    .transpose()
+}
+
+/// Ends the families of a session, but for those that outlive a logout; gives how many.
+pub(super) async fn end_of_session(
+    session: Uuid,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        update token_family
+           set ended_at = $2, end_reason = $3
+         where session_id = $1
+           and not offline
+           and ended_at is null",
+        session,
+        now,
+        EndReason::SignedOut.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Ends all that this client has of this person; gives how many.
+pub(super) async fn end_of_consent(
+    user: UserId,
+    client: &ClientId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        update token_family
+           set ended_at = $3, end_reason = $4
+         where user_id = $1
+           and client_id = $2
+           and ended_at is null",
+        user.0,
+        client.as_str(),
+        now,
+        EndReason::ConsentWithdrawn.as_str(),
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Deletes families whose life is over, a batch at a time; gives how many.
+pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        delete from token_family
+         where id in (
+               select id
+                 from token_family
+                where expires_at <= $1
+                limit $2
+                  for update skip locked
+         )",
+        now,
+        SWEEP_BATCH,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}

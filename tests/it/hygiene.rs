@@ -39,7 +39,8 @@ async fn strangers_make_a_bounded_number_of_rows() {
                 .unwrap();
             if name == "throttle" {
                 throttle = count;
-            } else {
+            } else if name != "invalidation" {
+                // What caches are told goes as soon as they are.
                 all += count;
             }
         }

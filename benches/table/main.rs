@@ -17,21 +17,7 @@ mod load;
 mod machine;
 mod rows;
 
-use rows::Bench;
-
-const ROWS: [&str; 11] = [
-    "tokens",
-    "documents",
-    "directory",
-    "creates",
-    "pages",
-    "passwords",
-    "storm",
-    "memory",
-    "start",
-    "overload",
-    "timing",
-];
+use rows::{Bench, Sizes, TOPICS};
 
 fn main() {
     let args: Vec<String> = std::env::args()
@@ -49,34 +35,24 @@ fn main() {
     let number = |name: &str, default: usize| {
         option(name).map_or(default, |text| text.parse().expect("a number"))
     };
-    let picked = option("--rows").unwrap_or_else(|| ROWS.join(","));
-    for row in picked.split(',') {
-        assert!(
-            ROWS.contains(&row),
-            "--rows: expected some of {}",
-            ROWS.join(",")
-        );
-    }
-    let mut bench = Bench::new(
-        number("--people", 1_000_000),
-        number("--rounds", 3),
-        number("--seconds", 5) as u64,
-    );
-    for row in picked.split(',') {
-        eprintln!("{row}");
-        match row {
-            "tokens" => bench.tokens(),
-            "documents" => bench.documents(),
-            "directory" => bench.directory(),
-            "creates" => bench.creates(),
-            "pages" => bench.pages(),
-            "passwords" => bench.passwords(),
-            "storm" => bench.storm(),
-            "memory" => bench.memory(number("--tokens", 2_000_000) as u64),
-            "start" => bench.start_and_stop(),
-            "overload" => bench.overload(number("--overload", 60) as u64),
-            _ => bench.timing(number("--pairs", 2000)),
-        }
+    let names: Vec<&str> = TOPICS.iter().map(|(name, _)| *name).collect();
+    let picked = option("--rows").unwrap_or_else(|| names.join(","));
+    let picked = picked.split(',').map(|name| {
+        let topic = TOPICS.iter().find(|(known, _)| *known == name);
+        topic.unwrap_or_else(|| panic!("--rows: expected some of {}", names.join(",")))
+    });
+    let picked: Vec<_> = picked.collect();
+    let mut bench = Bench::new(Sizes {
+        people: number("--people", 1_000_000),
+        rounds: number("--rounds", 3),
+        seconds: number("--seconds", 5) as u64,
+        pairs: number("--pairs", 2000),
+        tokens: number("--tokens", 2_000_000) as u64,
+        overload: number("--overload", 60) as u64,
+    });
+    for (name, measure) in picked {
+        eprintln!("{name}");
+        measure(&mut bench);
     }
     println!(
         "| what | figure | against | ratio | bound | holds |\n| --- | --- | --- | --- | --- | --- |"

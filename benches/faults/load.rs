@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 /// What was seen.
 #[derive(Default)]
 pub(crate) struct Seen {
-    /// The last version of each person that was acknowledged.
-    acknowledged: Mutex<HashMap<String, i64>>,
+    /// The last version of each person that was acknowledged, and the nickname in it.
+    acknowledged: Mutex<HashMap<String, (i64, Value)>>,
     pub(crate) writes: AtomicU64,
     pub(crate) tokens: AtomicU64,
     pub(crate) wrong_tokens: AtomicU64,
@@ -175,7 +175,8 @@ impl Load {
             }
             let Some(bearer) = &token else { continue };
             let users = format!("http://{at}/api/v1/users");
-            let request = if mine.is_empty() || n.is_multiple_of(3) {
+            let new = mine.len() < 500 && n.is_multiple_of(3);
+            let request = if mine.is_empty() || new {
                 let email = format!("w{writer}-{n}@example.com");
                 self.http.post(users).json(&json!({ "email": email }))
             } else {
@@ -192,7 +193,9 @@ impl Load {
                 let version = user["version"].as_i64().unwrap_or(0);
                 let mut acknowledged = self.seen.acknowledged.lock().expect("whole");
                 let last = acknowledged.entry(id.clone()).or_default();
-                *last = version.max(*last);
+                if version > last.0 {
+                    *last = (version, user["nickname"].clone());
+                }
                 count(&self.seen.writes);
                 if status == 201 {
                     mine.push(id);
@@ -206,11 +209,8 @@ impl Load {
         let Some(token) = self.token(at).await else {
             return u64::MAX;
         };
-        let acknowledged: Vec<(String, i64)> = {
-            let all = self.seen.acknowledged.lock().expect("whole");
-            all.iter().map(|(id, v)| (id.clone(), *v)).collect()
-        };
-        let mut there: HashMap<String, i64> = HashMap::new();
+        let acknowledged = self.seen.acknowledged.lock().expect("whole").clone();
+        let mut there: HashMap<String, (i64, Value)> = HashMap::new();
         let mut after = String::new();
         loop {
             let url = format!("http://{at}/api/v1/users?limit=200&after={after}");
@@ -225,14 +225,21 @@ impl Load {
             };
             for user in page["items"].as_array().into_iter().flatten() {
                 let id = user["id"].as_str().unwrap_or_default().to_owned();
-                there.insert(id, user["version"].as_i64().unwrap_or(0));
+                let version = user["version"].as_i64().unwrap_or(0);
+                there.insert(id, (version, user["nickname"].clone()));
             }
             match page["next"].as_str() {
                 Some(next) => next.clone_into(&mut after),
                 None => break,
             }
         }
-        let lost = |(id, version): &&(String, i64)| there.get(id).is_none_or(|v| v < version);
-        acknowledged.iter().filter(lost).count() as u64
+        // What was done and not acknowledged may have come after it.
+        let kept = |id: &String, (version, nickname): &(i64, Value)| {
+            there
+                .get(id)
+                .is_some_and(|(v, n)| v > version || (v == version && n == nickname))
+        };
+        let lost = acknowledged.iter().filter(|(id, last)| !kept(id, last));
+        lost.count() as u64
     }
 }

@@ -1,6 +1,6 @@
 //! `make faults`: three replicas and a PostgreSQL with production durability, under load, and everything under them broken, over and over.
 //! Counts acknowledged writes that were lost, wrong tokens, failed requests, and how long it took to be ready again. `--rounds N` sets how
-//! often all is broken; `--previous PROGRAM` is the release before, to run beside this one.
+//! often all is broken; `--previous PROGRAM` is the release before, to run beside this one. The sum over all runs here is kept beside the build.
 
 #![expect(
     clippy::expect_used,
@@ -13,6 +13,7 @@
 
 mod load;
 mod proxy;
+mod total;
 mod world;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use load::Load;
 use proxy::{Proxy, Wire};
 use tokio::io::AsyncWriteExt;
+use total::Total;
 use world::{Plan, Postgres, Replica, free_address};
 
 /// How long anything may take to be ready again, before it counts as never.
@@ -37,6 +39,10 @@ struct Faults {
     load: Arc<Load>,
     /// Of each kind of fault: seconds until all were ready again, once for each time.
     recoveries: BTreeMap<&'static str, Vec<f64>>,
+    /// Seconds until no replica whose database is away says that it is ready.
+    flips: Vec<f64>,
+    /// `/healthz` asked while something was broken, and not answered with 200 within a second.
+    not_alive: u64,
     notes: Vec<String>,
 }
 
@@ -129,6 +135,8 @@ impl Faults {
             replicas: Vec::new(),
             load,
             recoveries: BTreeMap::new(),
+            flips: Vec::new(),
+            not_alive: 0,
             notes: Vec::new(),
         };
         for _ in 0..3 {
@@ -140,12 +148,18 @@ impl Faults {
                 .push(replica.address);
             this.replicas.push(replica);
         }
-        this.all_ready("the first start").await;
+        this.ready("the first start").await;
         this
     }
 
-    /// Waits until every replica is ready, and takes down how long that took.
+    /// Waits until every replica is ready again after a fault, and takes down how long that took.
     async fn all_ready(&mut self, after: &'static str) {
+        let took = self.ready(after).await;
+        self.recoveries.entry(after).or_default().push(took);
+    }
+
+    /// Seconds until every replica is ready.
+    async fn ready(&mut self, after: &'static str) -> f64 {
         let began = Instant::now();
         for replica in &self.replicas {
             if replica.ready(&self.load.http, PATIENCE).await.is_none() {
@@ -156,7 +170,35 @@ impl Faults {
         }
         let took = began.elapsed().as_secs_f64();
         eprintln!("  {after}: ready again after {took:.2} s");
-        self.recoveries.entry(after).or_default().push(took);
+        took
+    }
+
+    /// Waits until no replica says that it is ready, and takes down how long that took.
+    async fn none_ready(&mut self) {
+        let began = Instant::now();
+        for replica in &self.replicas {
+            let asked = || self.load.http.get(replica.url("/readyz")).send();
+            while asked().await.is_ok_and(|answer| answer.status() == 200) {
+                if began.elapsed() > PATIENCE {
+                    self.notes
+                        .push("a replica without a database said it was ready".to_owned());
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        self.flips.push(began.elapsed().as_secs_f64());
+    }
+
+    /// Asks every replica whether it lives: nothing that is broken under it may deny that.
+    async fn all_alive(&mut self) {
+        for replica in &self.replicas {
+            let asked = self.load.http.get(replica.url("/healthz"));
+            let answer = asked.timeout(Duration::from_secs(1)).send().await;
+            if !answer.is_ok_and(|a| a.status() == 200) {
+                self.not_alive += 1;
+            }
+        }
     }
 
     /// Everything that is broken again and again.
@@ -171,16 +213,22 @@ impl Faults {
         // Whoever looks after PostgreSQL starts it again.
         self.postgres.up();
         self.all_ready("kill -9 of PostgreSQL").await;
+        self.postgres.kill_backend();
+        self.all_ready("kill -9 of a process of PostgreSQL").await;
         self.postgres.down();
         self.postgres.up();
         self.all_ready("pg_ctl -m immediate").await;
         for (wire, name) in [
-            (Wire::Cut, "connections cut for 2 s"),
-            (Wire::Slow, "connections delayed for 2 s"),
-            (Wire::Silent, "connections black-holed for 2 s"),
+            (Wire::Cut, "connections cut"),
+            (Wire::Slow, "connections delayed"),
+            (Wire::Silent, "connections black-holed"),
         ] {
             self.proxy.set(wire);
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            if wire != Wire::Slow {
+                self.none_ready().await;
+            }
+            self.all_alive().await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             self.proxy.set(Wire::Whole);
             self.all_ready(name).await;
         }
@@ -196,8 +244,9 @@ impl Faults {
             let plan = self.plan.with("DOORWARD_DATABASE__MAX_CONNECTIONS", size);
             self.replicas[1].again(plan);
             self.all_ready(name).await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.all_ready("a second of load on it").await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.all_alive().await;
+            self.ready("half a second of load on it").await;
         }
         self.replicas[1].stop().await;
         let plan = self.plan.clone();
@@ -285,7 +334,7 @@ impl Faults {
             let mut tokens = 0;
             let mut said = String::new();
             let began = Instant::now();
-            while began.elapsed() < Duration::from_secs(8) {
+            while began.elapsed() < Duration::from_secs(3) {
                 if let Ok(answer) = self.load.http.get(replica.url("/readyz")).send().await {
                     said = answer.text().await.unwrap_or_default();
                     if self.load.token(replica.address).await.is_some() {
@@ -298,12 +347,8 @@ impl Faults {
                 "clock {offset}: /readyz says {}, and {tokens} tokens were given",
                 said.trim()
             ));
-            self.recoveries
-                .entry("a clock an hour off")
-                .or_default()
-                .push(0.0);
+            self.all_ready("a clock an hour off").await;
         }
-        self.all_ready("a clock an hour off").await;
     }
 
     /// A key revoked in an emergency, under load: what is in JWKS everywhere, and when.
@@ -353,7 +398,9 @@ impl Faults {
             })
             .collect();
         let before = self.load.seen.tokens.load(Ordering::Relaxed);
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        self.all_alive().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         let meanwhile = self.load.seen.tokens.load(Ordering::Relaxed) - before;
         self.notes.push(format!(
             "while 200 slow heads and 100 slow readers held a replica: {meanwhile} tokens in 5 s"
@@ -400,6 +447,7 @@ impl Faults {
                 })
             })
             .collect();
+        self.all_alive().await;
         let mut answers: BTreeMap<u16, u32> = BTreeMap::new();
         for task in storm {
             *answers
@@ -423,7 +471,7 @@ impl Faults {
         self.replicas[2].stop().await;
         let plan = self.plan.clone();
         self.replicas[2].again(plan);
-        self.all_ready("and this one again").await;
+        self.ready("this one again").await;
     }
 
     async fn disk_full(&mut self) {
@@ -440,13 +488,21 @@ impl Faults {
 
     /// Says what came of it; whether nothing was lost and nothing wrong.
     async fn tell(&mut self, lasted: Duration) -> bool {
-        let seen = &self.load.seen;
-        let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::SeqCst);
         let mut lost = 0;
         for replica in &self.replicas {
             lost = lost.max(self.load.lost(replica.address).await);
         }
-        let injections: usize = self.recoveries.values().map(Vec::len).sum();
+        let seen = &self.load.seen;
+        let number = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::SeqCst);
+        let this = Total {
+            runs: 1,
+            injections: self.recoveries.values().map(|took| took.len() as u64).sum(),
+            writes: number(&seen.writes),
+            lost,
+            tokens: number(&seen.tokens),
+            wrong: number(&seen.wrong_tokens),
+            failed: number(&seen.failed),
+        };
         println!(
             "| fault | times | ready again after, median | at most |\n| --- | --- | --- | --- |"
         );
@@ -455,33 +511,40 @@ impl Faults {
             let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
             println!("| {name} | {} | {median:.2} s | {most:.2} s |", took.len());
         }
+        self.flips.sort_by(f64::total_cmp);
+        if let Some(most) = self.flips.last() {
+            let median = self.flips[self.flips.len() / 2];
+            println!(
+                "\nThe database gone, `/readyz` said so after {median:.2} s, at most {most:.2} s ({} times). `/healthz` failed {} times.",
+                self.flips.len(),
+                self.not_alive
+            );
+        }
+        let seconds = lasted.as_secs_f64();
         println!(
-            "\n| in {injections} injections and {:.0} s | |\n| --- | --- |",
-            lasted.as_secs_f64()
+            "\n| in {} injections and {seconds:.0} s | |\n| --- | --- |",
+            this.injections
         );
-        println!(
-            "| acknowledged writes | {} |\n| of them lost | {lost} |",
-            number(&seen.writes)
-        );
-        println!(
-            "| tokens | {} |\n| of them wrong | {} |",
-            number(&seen.tokens),
-            number(&seen.wrong_tokens)
-        );
-        println!(
-            "| refused with 503 and `Retry-After` | {} |",
-            number(&seen.refused)
-        );
-        println!(
-            "| connections broken or not taken (killed replicas) | {} |",
-            number(&seen.unreachable)
-        );
-        println!(
-            "| tokens refused after an emergency rotation, and taken anew | {} |",
-            number(&seen.revoked)
-        );
-        println!("| failed in any other way | {} |\n", number(&seen.failed));
-        if number(&seen.failed) > 0 {
+        for (what, count) in [
+            ("acknowledged writes", this.writes),
+            ("of them lost", lost),
+            ("tokens", this.tokens),
+            ("of them wrong", this.wrong),
+            ("refused with 503 and `Retry-After`", number(&seen.refused)),
+            (
+                "connections broken or not taken (killed replicas)",
+                number(&seen.unreachable),
+            ),
+            (
+                "tokens refused after an emergency rotation, and taken anew",
+                number(&seen.revoked),
+            ),
+            ("failed in any other way", this.failed),
+        ] {
+            println!("| {what} | {count} |");
+        }
+        println!();
+        if this.failed > 0 {
             println!(
                 "The last that failed: `{}`\n",
                 seen.last_failure.lock().expect("whole")
@@ -490,7 +553,9 @@ impl Faults {
         for note in &self.notes {
             println!("- {note}");
         }
-        lost == 0 && number(&seen.wrong_tokens) == 0
+        let good = lost == 0 && this.wrong == 0 && self.not_alive == 0;
+        println!("\n{}", this.add());
+        good
     }
 }
 

@@ -127,11 +127,30 @@ impl Postgres {
         }
     }
 
+    /// kill -9 of one process that serves a connection; PostgreSQL takes all others down with it, and comes back by itself.
+    pub(crate) fn kill_backend(&self) {
+        let pid = fs::read_to_string(Path::new(&self.data()).join("postmaster.pid"));
+        let Some(pid) = pid.ok().and_then(|t| t.lines().next().map(str::to_owned)) else {
+            return;
+        };
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let serves = |child: &&str| {
+            let line = fs::read_to_string(format!("/proc/{child}/cmdline"));
+            line.is_ok_and(|l| l.starts_with("postgres: postgres bench"))
+        };
+        let children = children.unwrap_or_default();
+        let backend = children.split_whitespace().find(serves);
+        if let Some(pid) = backend.and_then(|b| Pid::from_raw(b.parse().ok()?)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+
     /// Leaves not a byte on its disk.
     pub(crate) fn fill(&self) {
-        let _ = std::process::Command::new("dd")
-            .args(["if=/dev/zero", "bs=64k"])
-            .arg(format!("of={}", self.folder.join("disk/filler").display()))
+        let script = "fallocate -l $(($(df --output=avail -B1 . | tail -1) - 4194304)) filler; dd if=/dev/zero bs=64k oflag=append conv=notrunc of=filler";
+        let _ = std::process::Command::new("sh")
+            .args(["-c", script])
+            .current_dir(self.folder.join("disk"))
             .stderr(Stdio::null())
             .status();
     }
@@ -175,7 +194,7 @@ impl Drop for Postgres {
 fn mount(folder: &Path) -> bool {
     let image = folder.join("image");
     let script = format!(
-        "truncate -s 600M {image} && mkfs.ext4 -q -F {image} && mount -o loop {image} {disk} && rmdir {disk}/lost+found",
+        "truncate -s 2G {image} && mkfs.ext4 -q -F {image} && mount -o loop {image} {disk} && rmdir {disk}/lost+found",
         image = image.display(),
         disk = folder.join("disk").display()
     );

@@ -95,6 +95,27 @@ impl Bench {
         });
     }
 
+    /// Figure and limit measured in turns: the ratio is the median of theirs.
+    fn in_turns(
+        &mut self,
+        what: &str,
+        unit: &str,
+        against: &str,
+        turns: &[(f64, f64)],
+        at_least: f64,
+    ) {
+        let of = |take: fn(&(f64, f64)) -> f64| median(turns.iter().map(take).collect());
+        let ratio = of(|(figure, limit)| figure / limit);
+        self.push(Row {
+            what: what.to_owned(),
+            figure: format!("{} {unit}", in_thousands(of(|turn| turn.0))),
+            against: format!("{against}: {}", in_thousands(of(|turn| turn.1))),
+            ratio,
+            bound: format!("≥ {at_least:.2}"),
+            holds: ratio >= at_least,
+        });
+    }
+
     /// A figure that may be at most so much.
     fn at_most(&mut self, what: &str, figure: f64, unit: &str, against: &str, most: f64) {
         self.push(Row {

@@ -1,12 +1,16 @@
-//! TLS of our own.
+//! TLS of our own, and of the link to PostgreSQL.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward::config::Config;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, CertifiedKey, IsCa, KeyPair,
+    generate_simple_self_signed,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
@@ -14,7 +18,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::support::{Server, Wire, eventually};
+use crate::support::cluster::OwnCluster;
+use crate::support::{Server, Wire, command, eventually};
 
 struct Folder(PathBuf);
 
@@ -174,4 +179,79 @@ async fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not() {
         ask(&server, &third, &TLS13).await.is_ok()
     })
     .await;
+}
+
+/// An authority with its certificate in a file.
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    file: PathBuf,
+}
+
+impl Authority {
+    fn new(folder: &Path, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let file = folder.join(name).with_extension("pem");
+        fs::write(&file, issuer.as_ref().pem()).unwrap();
+        Self { issuer, file }
+    }
+
+    /// Writes a certificate for this host, and its key, where PostgreSQL reads them; gives both files.
+    fn certify(&self, host: &str, cluster: &OwnCluster) -> [String; 2] {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new([host.to_owned()]).unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let owner = fs::metadata(&cluster.folder).unwrap();
+        [("crt", certificate.pem()), ("key", key.serialize_pem())].map(|(kind, text)| {
+            let file = cluster.folder.join(format!("{host}.{kind}"));
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
+            file.display().to_string()
+        })
+    }
+}
+
+/// Whether `doorward migrate` reaches `localhost`'s database so.
+async fn reaches(cluster: &OwnCluster, mode: &str, trusted: &Authority) -> bool {
+    let url = format!(
+        "postgres://postgres@localhost:{}/postgres?sslmode={mode}&sslrootcert={}",
+        cluster.port,
+        trusted.file.display()
+    );
+    let keys = trusted.file.parent().unwrap();
+    command::run(&["migrate"], "", &url, keys).await.status == 0
+}
+
+#[tokio::test]
+async fn the_link_to_postgresql_reaches_the_server_that_was_named_or_nobody() {
+    // S-172
+    let folder = Folder::new("link");
+    let cluster = OwnCluster::start("tls");
+    let [ours, theirs] = ["ours", "theirs"].map(|name| Authority::new(&folder.0, name));
+    let [right, right_key] = ours.certify("localhost", &cluster);
+    let [wrong, wrong_key] = ours.certify("elsewhere.example", &cluster);
+
+    // Without TLS: PostgreSQL would let us in, who asked for TLS does not go in.
+    assert!(reaches(&cluster, "disable", &ours).await);
+    for mode in ["require", "verify-full"] {
+        assert!(!reaches(&cluster, mode, &ours).await, "{mode} without TLS");
+    }
+
+    let files = [("ssl_cert_file", &*right), ("ssl_key_file", &*right_key)];
+    cluster.set(&[files[0], files[1], ("ssl", "on")]).await;
+    for mode in ["require", "verify-full"] {
+        assert!(reaches(&cluster, mode, &ours).await, "{mode}, the right");
+        assert!(
+            !reaches(&cluster, mode, &theirs).await,
+            "{mode}, a stranger"
+        );
+    }
+
+    let files = [("ssl_cert_file", &*wrong), ("ssl_key_file", &*wrong_key)];
+    cluster.set(&files).await;
+    for mode in ["require", "verify-full"] {
+        assert!(!reaches(&cluster, mode, &ours).await, "{mode}, wrong name");
+    }
 }

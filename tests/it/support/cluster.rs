@@ -1,11 +1,12 @@
 //! One PostgreSQL cluster for the run (fsync off), one migrated template, one database a test.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use doorward::app::Databases;
 use doorward::config::Config;
@@ -14,7 +15,7 @@ use doorward::running::Running;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::command;
+use super::{command, eventually};
 
 /// The run's cluster: started by the first test that asks, gone with the process.
 pub(crate) static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
@@ -45,36 +46,9 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 impl Cluster {
     fn start() -> Self {
         let folder = std::env::temp_dir().join(format!("doorward-test-{}", std::process::id()));
-        let data = folder.join("pg");
         let keys_dir = folder.join("keys");
         fs::create_dir_all(&keys_dir).expect("a folder for the run");
-        let socket = folder.display().to_string();
-        let binaries = newest_binaries();
-        let script = format!(
-            r#"
-            set -e
-            if [ "$(id -u)" = 0 ]; then chown postgres {socket}; as="runuser -u postgres --"; else as=""; fi
-            $as {bin}/initdb -D {data} -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >/dev/null
-            $as {bin}/pg_ctl -D {data} -w -s -l {socket}/log -o "-c fsync=off -c full_page_writes=off -c synchronous_commit=on -c listen_addresses='' -c max_connections=400 -c unix_socket_directories={socket}" start
-            echo ready
-            cat >/dev/null
-            $as {bin}/pg_ctl -D {data} -s -m immediate stop
-            cd /
-            rm -rf {socket}
-            "#,
-            bin = binaries.display(),
-            data = data.display(),
-        );
-        let mut warden = Command::new("sh")
-            .args(["-c", &script])
-            .current_dir(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh runs");
-        let mut ready = [0; 6];
-        std::io::Read::read_exact(warden.stdout.as_mut().expect("piped"), &mut ready)
-            .expect("PostgreSQL starts for the tests");
+        let warden = warden(&folder, "-c listen_addresses='' -c max_connections=400");
         let (janitor, leftovers) = channel::<String>();
         let options = PgConnectOptions::new_without_pgpass()
             .socket(&folder)
@@ -252,6 +226,108 @@ impl Database {
 impl Drop for Database {
     fn drop(&mut self) {
         let _ = self.cluster.janitor.send(std::mem::take(&mut self.name));
+    }
+}
+
+/// Makes a cluster in `folder` and runs it with `options`; gone with its standard input, which closes with this process however that ends.
+fn warden(folder: &Path, options: &str) -> Child {
+    let data = folder.join("pg");
+    let socket = folder.display().to_string();
+    let binaries = newest_binaries();
+    let script = format!(
+        r#"
+        set -e
+        if [ "$(id -u)" = 0 ]; then chown postgres {socket}; as="runuser -u postgres --"; else as=""; fi
+        $as {bin}/initdb -D {data} -U postgres -A trust -E UTF8 --locale=C.UTF-8 -N >/dev/null
+        $as {bin}/pg_ctl -D {data} -w -s -l {socket}/log -o "-c fsync=off -c full_page_writes=off -c synchronous_commit=on -c unix_socket_directories={socket} {options}" start
+        echo ready
+        cat >/dev/null
+        $as {bin}/pg_ctl -D {data} -s -m immediate stop
+        cd /
+        rm -rf {socket}
+        "#,
+        bin = binaries.display(),
+        data = data.display(),
+    );
+    let mut warden = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh runs");
+    let mut ready = [0; 6];
+    std::io::Read::read_exact(warden.stdout.as_mut().expect("piped"), &mut ready)
+        .expect("PostgreSQL starts for the tests");
+    warden
+}
+
+/// A cluster of one test's own, on loopback, for what the run's cluster can't be changed for.
+pub(crate) struct OwnCluster {
+    pub folder: PathBuf,
+    pub port: u16,
+    warden: Child,
+}
+
+impl OwnCluster {
+    pub(crate) fn start(name: &str) -> Self {
+        let folder =
+            std::env::temp_dir().join(format!("doorward-test-{}-{name}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        drop(listener);
+        let warden = warden(
+            &folder,
+            &format!("-c listen_addresses=localhost -c port={port}"),
+        );
+        Self {
+            folder,
+            port,
+            warden,
+        }
+    }
+
+    fn options(&self) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .socket(&self.folder)
+            .port(self.port)
+            .username("postgres")
+            .database("postgres")
+    }
+
+    /// Changes settings, and returns when new connections have them.
+    pub(crate) async fn set(&self, settings: &[(&str, &str)]) {
+        let connect = async || {
+            PgConnection::connect_with(&self.options())
+                .await
+                .expect("it answers")
+        };
+        let mut connection = connect().await;
+        for (name, value) in settings {
+            let sql = format!("alter system set {name} = '{value}'");
+            let sql = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+            connection.execute(sql).await.expect("it is set");
+        }
+        let reload = sqlx::raw_sql("select pg_reload_conf()");
+        connection.execute(reload).await.expect("it is told");
+        let (name, value) = settings.last().expect("something to set");
+        eventually(Duration::from_secs(10), "the settings hold", async || {
+            let shown: String = sqlx::query_scalar("select current_setting($1)")
+                .bind(name)
+                .fetch_one(&mut connect().await)
+                .await
+                .expect("a setting");
+            shown == *value
+        })
+        .await;
+    }
+}
+
+impl Drop for OwnCluster {
+    fn drop(&mut self) {
+        drop(self.warden.stdin.take());
+        let _ = self.warden.wait();
     }
 }
 

@@ -11,9 +11,9 @@ use doorward::running::Running;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::support::Server;
 use crate::support::cluster::{CLUSTER, Database};
 use crate::support::command;
+use crate::support::{Browser, Server, csrf};
 
 #[tokio::test]
 async fn jwks_has_public_members_alone() {
@@ -273,6 +273,57 @@ async fn a_lost_or_wrong_sealing_key_stops_the_start() {
     assert_eq!(after.len(), 8);
     assert!(after.iter().all(|kid| !before.contains(kid)));
     running.stop().await;
+}
+
+/// S-58: while a sealing key takes the other's place, each replica takes what the others made, before, between and after.
+#[tokio::test]
+async fn a_new_sealing_key_comes_in_without_a_refused_form() {
+    let database = Arc::new(CLUSTER.empty_database().await);
+    let folders = ["first", "second", "third"].map(Folder::new);
+    let running = start(&database, &folders[0]).await.unwrap();
+    let before = kids(&running).await;
+    running.stop().await;
+    let old = fs::read_to_string(folders[0].0.join("sealing.key")).unwrap();
+    let new = "q4HSoR4nHmVH2v8gk1nVSZ8mZ0s0nUXc0T0cGzB3d2E\n";
+    for (folder, keys) in [
+        (&folders[1], format!("{old}{new}")),
+        (&folders[2], format!("{new}{old}")),
+    ] {
+        let file = folder.0.join("sealing.key");
+        fs::write(&file, keys).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let mut replicas = Vec::new();
+    for folder in &folders {
+        let keys = folder.0.clone();
+        let server = Server::on(database.clone(), Arc::default(), None, None, |config| {
+            config.keys_dir = keys;
+        });
+        replicas.push(server.await);
+    }
+    // Two neighbouring steps run side by side; the first and the third never do.
+    for (made_by, taken_by) in [(0, 1), (1, 0), (1, 2), (2, 1)] {
+        let mut browser = Browser::new(&replicas[made_by]);
+        let token = csrf(&browser.get("/login").await);
+        let form = [("csrf", &*token), ("username", "nobody"), ("password", "x")];
+        let answer = browser.at(&replicas[taken_by]).post("/login", &form).await;
+        assert_eq!(
+            answer.status, 422,
+            "{made_by} {taken_by}: wrong, not forged"
+        );
+        let answer = replicas[taken_by].get("/.well-known/jwks.json").await;
+        for kid in &before {
+            assert!(answer.text.contains(kid));
+        }
+    }
+    let mut browser = Browser::new(&replicas[2]);
+    let token = csrf(&browser.get("/login").await);
+    let form = [("csrf", &*token), ("username", "nobody"), ("password", "x")];
+    let answer = browser.at(&replicas[0]).post("/login", &form).await;
+    assert_eq!(answer.status, 403, "a key that it does not have");
+    for replica in replicas {
+        replica.stop().await;
+    }
 }
 
 #[tokio::test]

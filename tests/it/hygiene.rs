@@ -147,7 +147,7 @@ fn dependencies_are_pinned_and_held_to_rules() {
         .output();
     let tracked = String::from_utf8(tracked.unwrap().stdout).unwrap();
     assert_eq!(tracked.lines().count(), 2, "{tracked}");
-    for tool in ["run", "test", "bench", "faults", "demo", "sqlx"] {
+    for tool in ["run", "test", "bench", "faults", "walk", "demo", "sqlx"] {
         let text = std::fs::read_to_string(format!("{root}/tools/{tool}")).unwrap();
         let builds = text.lines().filter(|line| {
             let line = line.trim_start();

@@ -44,6 +44,15 @@ pub(crate) enum Actor {
 }
 
 impl Actor {
+    /// The person who acts, at their own pages or through a client.
+    pub(crate) fn person(&self) -> Option<UserId> {
+        match self {
+            Self::Person { id, .. } => Some(*id),
+            Self::Session { user_id } => Some(*user_id),
+            Self::Nobody | Self::Client { .. } | Self::Operator | Self::System => None,
+        }
+    }
+
     /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (docs/specification.md, The directory).
     pub(crate) fn may_touch_admins(&self) -> bool {
         match self {
@@ -64,6 +73,10 @@ pub(crate) struct Origin {
     /// At most 256 characters of `User-Agent`.
     pub(crate) user_agent: Option<String>,
     pub(crate) request_id: String,
+    /// Why, in the caller's own words (`Doorward-Reason`).
+    pub(crate) reason: Option<String>,
+    /// How the change came, where it is not a request of its own: `batch`, `import`.
+    pub(crate) via: Option<&'static str>,
 }
 
 impl Cx {

@@ -10,6 +10,8 @@ pub(crate) enum Action {
     UserCreated,
     UserUpdated,
     UserDeleted,
+    UserRestored,
+    UserErased,
     PasswordSet,
     PasswordChanged,
     PasswordChangeRequired,
@@ -35,6 +37,8 @@ impl Action {
             Self::UserCreated => "user.created",
             Self::UserUpdated => "user.updated",
             Self::UserDeleted => "user.deleted",
+            Self::UserRestored => "user.restored",
+            Self::UserErased => "user.erased",
             Self::PasswordSet => "password.set",
             Self::PasswordChanged => "password.changed",
             Self::PasswordChangeRequired => "password.change_required",
@@ -60,6 +64,8 @@ impl Action {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target<'a> {
     User(UserId),
+    /// A person whom it changed, and the version that it made of them: this is their history.
+    Changed(UserId, i64),
     Client(&'a ClientId),
     SigningKey(&'a str),
 }
@@ -67,15 +73,29 @@ pub(crate) enum Target<'a> {
 impl Target<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::User(_) => "user",
+            Self::User(_) | Self::Changed(..) => "user",
             Self::Client(_) => "client",
             Self::SigningKey(_) => "signing_key",
         }
     }
 
+    pub(super) fn user(&self) -> Option<UserId> {
+        match self {
+            Self::User(id) | Self::Changed(id, _) => Some(*id),
+            Self::Client(_) | Self::SigningKey(_) => None,
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<i64> {
+        match self {
+            Self::Changed(_, version) => Some(*version),
+            Self::User(_) | Self::Client(_) | Self::SigningKey(_) => None,
+        }
+    }
+
     pub(super) fn id(&self) -> String {
         match self {
-            Self::User(id) => id.to_string(),
+            Self::User(id) | Self::Changed(id, _) => id.to_string(),
             Self::Client(id) => id.to_string(),
             Self::SigningKey(kid) => (*kid).to_owned(),
         }

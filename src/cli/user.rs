@@ -153,6 +153,8 @@ impl From<UserError> for CliError {
             }
             UserError::Taken(field) => Self::Refused(format!("{field}: somebody has it already")),
             UserError::Stale => Self::Refused("the person has changed meanwhile".to_owned()),
+            UserError::NotDeleted => Self::Refused("the person is not deleted".to_owned()),
+            UserError::HistoryLost => Self::Refused("that is not known any more".to_owned()),
             UserError::AdminsOnly => Self::Refused("that is for administrators".to_owned()),
             UserError::Password(policy) => Self::Refused(format!("password: {policy}")),
             UserError::Fault(fault) => Self::Fault(fault),

@@ -53,10 +53,7 @@ impl Attempt {
     /// An attempt at the account of `person`, or of whoever `identifier` would be: the unknown are counted like the known.
     pub(crate) fn of(person: Option<UserId>, identifier: &str, via: Via<'_>, cx: &Cx) -> Self {
         let s = &cx.app.config.throttle;
-        let account = person.map_or_else(
-            || key(&[b"unknown", users::fold(identifier).as_bytes()]),
-            account_key,
-        );
+        let account = person.map_or_else(|| unknown_key(identifier), account_key);
         let mut buckets = vec![Bucket::new(
             &[b"everybody"],
             s.global_burst,
@@ -99,6 +96,10 @@ impl Attempt {
         buckets.sort_by(|a, b| a.key.cmp(&b.key));
         Self { account, buckets }
     }
+}
+
+fn unknown_key(identifier: &str) -> Vec<u8> {
+    key(&[b"unknown", users::fold(identifier).as_bytes()])
 }
 
 fn account_key(id: UserId) -> Vec<u8> {
@@ -230,6 +231,20 @@ pub(crate) async fn give_back(attempt: &Attempt, success: bool, cx: &Cx) -> Resu
 /// Lifts what wrong passwords brought upon a person: an admin has set a new one.
 pub(crate) async fn clear(user: UserId, db: &mut PgConnection) -> Result<(), Fault> {
     sqlx::query!("delete from throttle where key = $1", account_key(user))
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Forgets a person who is erased: as an account, and as what strangers called them while they were deleted.
+pub(crate) async fn erase(
+    user: UserId,
+    identifiers: impl Iterator<Item = &String>,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    let unknown = identifiers.map(|identifier| unknown_key(identifier));
+    let keys: Vec<Vec<u8>> = unknown.chain([account_key(user)]).collect();
+    sqlx::query!("delete from throttle where key = any ($1)", &keys)
         .execute(db)
         .await?;
     Ok(())

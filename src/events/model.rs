@@ -13,6 +13,8 @@ pub(crate) enum EventKind {
     Created,
     Updated,
     Deleted,
+    Restored,
+    Erased,
 }
 
 impl EventKind {
@@ -21,6 +23,8 @@ impl EventKind {
             Self::Created => "user.created",
             Self::Updated => "user.updated",
             Self::Deleted => "user.deleted",
+            Self::Restored => "user.restored",
+            Self::Erased => "user.erased",
         }
     }
 }

@@ -21,6 +21,8 @@ pub enum ProblemKind {
     Invalid,
     InvalidQuery,
     Conflict,
+    NotDeleted,
+    HistoryLost,
     PreconditionFailed,
     Unauthorized,
     Forbidden,
@@ -32,7 +34,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::MalformedRequest,
@@ -41,6 +43,8 @@ impl ProblemKind {
         Self::Invalid,
         Self::InvalidQuery,
         Self::Conflict,
+        Self::NotDeleted,
+        Self::HistoryLost,
         Self::PreconditionFailed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -89,6 +93,16 @@ impl ProblemKind {
                 "conflict",
                 "Something with that identifier exists",
                 StatusCode::CONFLICT,
+            ),
+            Self::NotDeleted => (
+                "not-deleted",
+                "Only who is deleted can be erased",
+                StatusCode::CONFLICT,
+            ),
+            Self::HistoryLost => (
+                "history-lost",
+                "What was then is not known any more",
+                StatusCode::GONE,
             ),
             Self::PreconditionFailed => (
                 "precondition-failed",

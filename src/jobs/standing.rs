@@ -11,7 +11,7 @@ use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic, spend};
 use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
-use crate::keys::rotation;
+use crate::keys::{person, rotation};
 use crate::ops::health;
 use crate::{families, sessions};
 
@@ -55,6 +55,9 @@ pub(crate) fn start(app: &App) {
     let sweeper = app.clone();
     app.tasks
         .spawn_until_stop(async move { forget_old_things(&sweeper).await });
+    let sealer = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { reseal_keys(&sealer).await });
     let keeper = app.clone();
     app.tasks
         .spawn_until_stop(async move { keep_keys(&keeper).await });
@@ -153,6 +156,31 @@ async fn rotate_keys(app: &App) {
         if let Err(fault) = rotation::advance(&cx).await {
             tracing::warn!(cause = %fault, "the signing keys could not be advanced; trying again");
         }
+    }
+}
+
+/// Seals people's keys that are under an older sealing key under the newest: at the start, and again while a replica may be left that
+/// has not been told of the newest.
+async fn reseal_keys(app: &App) {
+    loop {
+        let mut done = 0;
+        let result = loop {
+            match person::reseal(&Cx::internal(app, Actor::System)).await {
+                Ok(0) => break Ok(()),
+                Ok(batch) => done += batch,
+                Err(fault) => break Err(fault),
+            }
+        };
+        if done > 0 {
+            tracing::info!(
+                keys = done,
+                "people's keys are under the newest sealing key now"
+            );
+        }
+        if let Err(fault) = result {
+            tracing::warn!(cause = %fault, "people's keys could not be sealed anew; trying again later");
+        }
+        sleep(SWEEP).await;
     }
 }
 

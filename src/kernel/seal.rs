@@ -14,6 +14,9 @@ const NONCE: usize = 24;
 #[derive(Clone)]
 pub(crate) struct SealingKeys(Vec<Secret<[u8; 32]>>);
 
+/// A key that seals one person's data, itself kept sealed.
+pub(crate) struct DataKey(Secret<[u8; 32]>);
+
 /// What was sealed can't be opened: another key, another purpose, or changed bytes.
 #[derive(Debug)]
 pub(crate) struct Unopenable;
@@ -36,45 +39,93 @@ impl SealingKeys {
     /// Seals `plain` with a fresh nonce (XChaCha20-Poly1305). `purpose` is authenticated too: what was sealed as one thing
     /// (`signing_key/<kid>`) never opens as another. Gives nonce and ciphertext in one piece.
     pub(crate) fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
-        let nonce = random::bytes::<NONCE>();
-        let payload = Payload {
-            msg: plain,
-            aad: purpose.as_bytes(),
-        };
-        #[expect(
-            clippy::expect_used,
-            reason = "the cipher refuses only messages of more than 256 GiB"
-        )]
-        let sealed = cipher(&self.0[0])
-            .encrypt(&XNonce::from(nonce), payload)
-            .expect("the message is short");
-        [nonce.as_slice(), &sealed].concat()
+        seal(&cipher(&self.0[0]), purpose, plain)
     }
 
     /// Opens what any of the keys sealed for this purpose.
     pub(crate) fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unopenable> {
-        let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unopenable)?;
         self.0
             .iter()
-            .find_map(|key| {
-                cipher(key)
-                    .decrypt(
-                        &XNonce::from(*nonce),
-                        Payload {
-                            msg: body,
-                            aad: purpose.as_bytes(),
-                        },
-                    )
-                    .ok()
-            })
-            .map(Secret::new)
+            .find_map(|key| open(&cipher(key), purpose, sealed).ok())
             .ok_or(Unopenable)
+    }
+
+    /// Names the keys without telling anything of them, newest first: what is stored says which of them opens it.
+    pub(crate) fn names(&self) -> Vec<[u8; 8]> {
+        let name = |key: Secret<[u8; 32]>| {
+            let mut name = [0; 8];
+            name.copy_from_slice(&key.expose()[..8]);
+            name
+        };
+        self.derive("name").into_iter().map(name).collect()
     }
 
     /// A key of its own for one purpose (HKDF-SHA-256, RFC 5869), from each sealing key, newest first: the first makes, all check.
     pub(crate) fn derive(&self, label: &'static str) -> Vec<Secret<[u8; 32]>> {
         self.0.iter().map(|key| derive(key, label)).collect()
     }
+}
+
+impl DataKey {
+    /// 256 random bits.
+    pub(crate) fn fresh() -> Self {
+        Self(Secret::new(random::bytes()))
+    }
+
+    /// The key itself, to be sealed.
+    pub(crate) fn expose(&self) -> &[u8] {
+        self.0.expose()
+    }
+
+    /// `None` for what has another length.
+    pub(crate) fn from_bytes(bytes: &Secret<Vec<u8>>) -> Option<Self> {
+        let key = bytes.expose().as_slice().try_into().ok()?;
+        Some(Self(Secret::new(key)))
+    }
+
+    /// Like [`SealingKeys::seal`].
+    pub(crate) fn seal(&self, purpose: &str, plain: &[u8]) -> Vec<u8> {
+        seal(&self.cipher(), purpose, plain)
+    }
+
+    /// Like [`SealingKeys::open`].
+    pub(crate) fn open(&self, purpose: &str, sealed: &[u8]) -> Result<Secret<Vec<u8>>, Unopenable> {
+        open(&self.cipher(), purpose, sealed)
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&Key::from(*self.0.expose()))
+    }
+}
+
+fn seal(cipher: &XChaCha20Poly1305, purpose: &str, plain: &[u8]) -> Vec<u8> {
+    let nonce = random::bytes::<NONCE>();
+    let payload = Payload {
+        msg: plain,
+        aad: purpose.as_bytes(),
+    };
+    #[expect(
+        clippy::expect_used,
+        reason = "the cipher refuses only messages of more than 256 GiB"
+    )]
+    let sealed = cipher
+        .encrypt(&XNonce::from(nonce), payload)
+        .expect("the message is short");
+    [nonce.as_slice(), &sealed].concat()
+}
+
+fn open(
+    cipher: &XChaCha20Poly1305,
+    purpose: &str,
+    sealed: &[u8],
+) -> Result<Secret<Vec<u8>>, Unopenable> {
+    let (nonce, body) = sealed.split_first_chunk::<NONCE>().ok_or(Unopenable)?;
+    let payload = Payload {
+        msg: body,
+        aad: purpose.as_bytes(),
+    };
+    let plain = cipher.decrypt(&XNonce::from(*nonce), payload);
+    plain.map(Secret::new).map_err(|_| Unopenable)
 }
 
 /// HMAC-SHA-256 over the parts, each preceded by its length so that no two lists of parts look alike.
@@ -128,6 +179,24 @@ mod tests {
         }
         assert!(keys(&[1]).open("a", &sealed[..10]).is_err());
         assert_ne!(sealed, keys(&[1]).seal("a", b"plain"), "the nonce is fresh");
+    }
+
+    #[test]
+    fn a_persons_key_opens_what_it_sealed_alone() {
+        // S-53
+        let (one, other) = (DataKey::fresh(), DataKey::fresh());
+        let sealed = one.seal("a", b"plain");
+        assert_eq!(one.open("a", &sealed).unwrap().expose(), b"plain");
+        assert!(one.open("b", &sealed).is_err() && other.open("a", &sealed).is_err());
+        let copy = DataKey::from_bytes(&Secret::new(one.expose().to_vec())).unwrap();
+        assert_eq!(copy.open("a", &sealed).unwrap().expose(), b"plain");
+        assert!(DataKey::from_bytes(&Secret::new(vec![1; 31])).is_none());
+    }
+
+    #[test]
+    fn keys_have_names_of_their_own() {
+        assert_eq!(keys(&[2, 1]).names()[1..], keys(&[1]).names());
+        assert_ne!(keys(&[2]).names(), keys(&[1]).names());
     }
 
     #[test]

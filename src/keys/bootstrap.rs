@@ -6,7 +6,7 @@ use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 
 use super::ring::KeyRing;
-use super::{SigningKey, Step, sealing, store};
+use super::{SigningKey, Step, person, sealing, store};
 use crate::audit::{self, Action, Target};
 use crate::config::Config;
 use crate::cx::Actor;
@@ -29,7 +29,9 @@ pub(crate) async fn bootstrap(
     let mut tx = connection.begin().await?;
     store::lock(&mut tx).await?;
     let mut keys = store::list(&mut tx).await?;
-    let sealing = sealing::load_or_make(config, !keys.is_empty())?;
+    let anything_sealed = !keys.is_empty() || !store::list_sealed_under(&mut tx).await?.is_empty();
+    let sealing = sealing::load_or_make(config, anything_sealed)?;
+    person::check(&sealing, &mut tx).await?;
     for alg in Alg::ALL {
         for step in [Step::Current, Step::Next] {
             if keys.iter().any(|key| key.alg == alg && key.step == step) {

@@ -1,8 +1,9 @@
-//! Keys: the one that seals, and those that sign, with the JWKS that publishes them.
+//! Keys: the one that seals, those of people, and those that sign, with the JWKS that publishes them.
 
 mod bootstrap;
 pub(crate) mod http;
 mod model;
+pub(crate) mod person;
 mod ring;
 pub(crate) mod rotation;
 mod sealing;

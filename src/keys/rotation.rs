@@ -166,7 +166,8 @@ pub(crate) async fn import(alg: Alg, pem: &[u8], cx: &Cx) -> Result<SigningKey, 
     Ok(key)
 }
 
-/// Gives up all signing keys, for when the sealing key is lost; gives how many. Works without one, as the operator.
+/// Gives up all signing keys and everybody's own, for when the sealing key is lost; gives how many signing keys. What audit and history
+/// hold of people can't be read again. Works without a sealing key, as the operator.
 pub(crate) async fn abandon(
     direct: &PgConnectOptions,
     now: OffsetDateTime,
@@ -181,6 +182,7 @@ pub(crate) async fn abandon(
         let action = Action::SigningKeyRemoved;
         audit::record_start(&Actor::Operator, action, target, now, &mut tx).await?;
     }
+    store::delete_person_keys(&mut tx).await?;
     tx.commit().await?;
     connection.close().await?;
     Ok(keys.len())

@@ -3,10 +3,11 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{SigningKey, Step};
 use crate::db::locks;
-use crate::kernel::Fault;
+use crate::kernel::{Fault, UserId};
 
 struct Row {
     kid: String,
@@ -140,4 +141,114 @@ pub(super) async fn lock(db: &mut PgConnection) -> Result<(), Fault> {
     .fetch_one(db)
     .await?;
     Ok(())
+}
+
+pub(super) async fn find_person_key(
+    id: UserId,
+    db: &mut PgConnection,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let sealed = sqlx::query_scalar!(
+        "
+        select sealed_key
+          from person_key
+         where user_id = $1",
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(sealed)
+}
+
+/// `false` where the person has a key already, or does not exist: then nothing is written.
+pub(super) async fn insert_person_key(
+    id: UserId,
+    sealed: &[u8],
+    name: &[u8; 8],
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
+    let inserted = sqlx::query!(
+        r#"
+        insert into person_key (user_id, sealed_key, sealed_under)
+        select id, $2, $3
+          from "user"
+         where id = $1
+            on conflict (user_id) do nothing"#,
+        id.0,
+        sealed,
+        name.as_slice(),
+    )
+    .execute(db)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// People's keys under these sealing keys, locked: other replicas take others meanwhile.
+pub(super) async fn lock_person_keys(
+    sealed_under: &[Vec<u8>],
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<(UserId, Vec<u8>)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select user_id as "user_id: UserId", sealed_key
+          from person_key
+         where sealed_under = any ($1)
+         limit $2
+           for update skip locked"#,
+        sealed_under,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.sealed_key))
+        .collect())
+}
+
+pub(super) async fn update_person_keys(
+    ids: &[Uuid],
+    sealed: &[Vec<u8>],
+    name: &[u8; 8],
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update person_key
+           set sealed_key = new.sealed_key, sealed_under = $3
+          from unnest($1::uuid[], $2::bytea[]) as new (user_id, sealed_key)
+         where person_key.user_id = new.user_id",
+        ids,
+        sealed,
+        name.as_slice(),
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The names of the sealing keys that people's keys are under. Each costs one look into the index, however many people there are.
+pub(super) async fn list_sealed_under(db: &mut PgConnection) -> Result<Vec<Vec<u8>>, Fault> {
+    let names = sqlx::query_scalar!(
+        r#"
+        with recursive used as (
+            (select sealed_under as name from person_key order by sealed_under limit 1)
+            union all
+            select (select sealed_under from person_key where sealed_under > used.name order by sealed_under limit 1)
+              from used
+             where used.name is not null
+        )
+        select name as "name!"
+          from used
+         where name is not null"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(names)
+}
+
+/// Gives up everybody's key, and with it what was sealed under them; gives how many.
+pub(super) async fn delete_person_keys(db: &mut PgConnection) -> Result<u64, Fault> {
+    let gone = sqlx::query!("delete from person_key").execute(db).await?;
+    Ok(gone.rows_affected())
 }

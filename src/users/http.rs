@@ -12,7 +12,7 @@ use super::document::Wrong;
 use super::operations::{self, SetPassword, Update, UserError};
 use super::search::{self, Filter};
 use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
-use super::{Status, User};
+use super::{Status, User, history, life};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
@@ -64,7 +64,7 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
     Ok(response)
 }
 
-fn limit(sent: Option<String>) -> Result<i64, Problem> {
+pub(super) fn limit(sent: Option<String>) -> Result<i64, Problem> {
     let Some(sent) = sent else {
         return Ok(DEFAULT_LIMIT);
     };
@@ -96,18 +96,33 @@ fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
         },
         updated_since: match take("updated_since") {
             None => None,
-            Some(text) => Some(OffsetDateTime::parse(&text, &Rfc3339).map_err(|_| {
-                invalid(
-                    "updated_since",
-                    "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
-                )
-            })?),
+            Some(text) => Some(time_in("updated_since", &text)?),
+        },
+        deleted: match take("deleted").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(invalid("deleted", "Expected true or false.")),
         },
     };
+    if filter.deleted && (filter.status.is_some() || filter.updated_since.is_some()) {
+        return Err(invalid(
+            "deleted",
+            "People who are deleted are found by email and username alone.",
+        ));
+    }
     Ok((filter, link.finish()))
 }
 
-fn invalid(parameter: &str, detail: &'static str) -> Problem {
+fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        invalid(
+            parameter,
+            "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
+        )
+    })
+}
+
+pub(super) fn invalid(parameter: &str, detail: &'static str) -> Problem {
     Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
 }
 
@@ -125,12 +140,19 @@ pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> 
 }
 
 /// `GET /api/v1/users/{id}`.
-#[utoipa::path(get, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-None-Match" = Option<String>, Header, description = "Answer only where the person has changed")), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), (status = 304, description = "It has not changed"), ApiRefusals), security(("bearer" = ["users:read"])))]
+#[utoipa::path(get, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-None-Match" = Option<String>, Header, description = "Answer only where the person has changed"), ("at" = Option<String>, Query, description = "As they were at this time (RFC 3339); without an ETag")), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), (status = 304, description = "It has not changed"), ApiRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn get(
     cx: Cx,
     PersonPath(id): PersonPath,
+    mut query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let at = query.take("at").map(|text| time_in("at", &text));
+    query.finish()?;
+    if let Some(at) = at {
+        let person = history::as_of(id, at?, &cx).await?;
+        return Ok(private(Json(person).into_response()));
+    }
     let user = operations::get(id, &cx).await?;
     let etag = HeaderValue::from(ETag(user.version));
     if is_known(&etag, &headers) {
@@ -175,6 +197,28 @@ pub(crate) async fn delete(
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     operations::delete(id, &if_match, &cx).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/v1/users/{id}/restore`.
+#[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+pub(crate) async fn restore(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+) -> Result<Response, Problem> {
+    let user = life::restore(id, &if_match, &cx).await?;
+    Ok(one(&user, StatusCode::OK))
+}
+
+/// `POST /api/v1/users/{id}/erase`: for ever.
+#[utoipa::path(post, path = "/api/v1/users/{id}/erase", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Erased: nothing is left but the id and that it was so"), ApiRefusals, (status = 409, description = "They are not deleted", body = ProblemShape, content_type = "application/problem+json"), (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+pub(crate) async fn erase(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    if_match: IfMatch,
+) -> Result<StatusCode, Problem> {
+    life::erase(id, &if_match, &cx).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -230,7 +274,7 @@ pub(crate) async fn require_password_change(
 }
 
 /// The id in the path; what is no id names nobody.
-pub(crate) struct PersonPath(UserId);
+pub(crate) struct PersonPath(pub(super) UserId);
 
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for PersonPath {
     type Rejection = Problem;
@@ -278,7 +322,7 @@ fn no_content(user: &User) -> Response {
 }
 
 /// Personal data is kept by no cache.
-fn private(mut response: Response) -> Response {
+pub(super) fn private(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -297,6 +341,8 @@ impl From<UserError> for Problem {
             UserError::Taken(field) => Self::new(ProblemKind::Conflict)
                 .field(format!("/{field}"), "Somebody has it already."),
             UserError::Stale => Self::new(ProblemKind::PreconditionFailed),
+            UserError::NotDeleted => Self::new(ProblemKind::NotDeleted),
+            UserError::HistoryLost => Self::new(ProblemKind::HistoryLost),
             UserError::AdminsOnly => Self::new(ProblemKind::Forbidden).detail(
                 "People who have admin are changed by callers that hold all of Doorward's scopes.",
             ),

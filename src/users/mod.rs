@@ -2,7 +2,9 @@
 
 mod document;
 mod fold;
+pub(crate) mod history;
 pub(crate) mod http;
+mod life;
 mod model;
 mod operations;
 mod own_password;

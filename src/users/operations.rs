@@ -1,17 +1,18 @@
 //! What may be done to people. Each change is one transaction with its event and its audit row.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, Status, User};
 use super::{patch, store, validate};
-use crate::audit::{self, Action, Change, Target};
+use crate::audit::{self, Action, Change, Seals, Target};
 use crate::credentials::{self, PolicyError, throttle};
 use crate::cx::Cx;
 use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
 use crate::kernel::{Fault, Secret, UserId};
+use crate::keys::person;
 use crate::sessions;
 
 /// Why an operation on a person is refused.
@@ -23,6 +24,10 @@ pub(crate) enum UserError {
     Taken(&'static str),
     /// The person is not at the version that the caller named.
     Stale,
+    /// Only who is deleted can be erased.
+    NotDeleted,
+    /// What they were then can't be told: their history does not reach so far, or it can't be opened.
+    HistoryLost,
     /// The person has `admin`, or would, and the caller does not hold all of Doorward's scopes.
     AdminsOnly,
     Password(PolicyError),
@@ -110,10 +115,13 @@ pub(crate) async fn create(
     store::insert(&user, hash.as_ref(), cx.now, &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
+    let key = person::make(user.id, &mut tx, cx).await?;
     events::append(EventKind::Created, user.id, user.version, cx.now, &mut tx).await?;
-    audit::record(
+    let seals = Seals::with(Some(user.id), Some(key), &mut tx, cx).await?;
+    audit::record_under(
+        &seals,
         Action::UserCreated,
-        Target::User(user.id),
+        Target::Changed(user.id, user.version),
         Change {
             before: None,
             after: Some(Value::Object(user.fields.to_json())),
@@ -163,7 +171,7 @@ pub(crate) async fn update(
     let (was, is) = changed(&old, &new);
     audit::record(
         Action::UserUpdated,
-        Target::User(id),
+        Target::Changed(id, version),
         Change {
             before: Some(was),
             after: Some(is),
@@ -195,11 +203,8 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
     events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
     audit::record(
         Action::UserDeleted,
-        Target::User(id),
-        Change {
-            before: Some(Value::Object(before.fields.to_json())),
-            after: None,
-        },
+        Target::Changed(id, version),
+        Change::default(),
         &mut tx,
         cx,
     )
@@ -239,8 +244,8 @@ pub(crate) async fn set_password(
     events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordSet,
-        Target::User(id),
-        Change::default(),
+        Target::Changed(id, version),
+        password_change(before.password_change_required, set.change_required),
         &mut tx,
         cx,
     )
@@ -273,8 +278,8 @@ pub(crate) async fn require_password_change(
     events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
     audit::record(
         Action::PasswordChangeRequired,
-        Target::User(id),
-        Change::default(),
+        Target::Changed(id, version),
+        password_change(before.password_change_required, true),
         &mut tx,
         cx,
     )
@@ -363,7 +368,7 @@ fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
     }
 }
 
-fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
+pub(super) fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
     if concerned && !cx.actor.may_touch_admins() {
         Err(UserError::AdminsOnly)
     } else {
@@ -394,6 +399,16 @@ fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
 pub(super) fn demand_changed(was: bool, is: bool) -> Vec<String> {
     let name = (was != is).then(|| "password_change_required".to_owned());
     name.into_iter().collect()
+}
+
+/// A change of the password: whether a new one is demanded, where that changed; the password itself is told by the action alone.
+pub(super) fn password_change(before: bool, after: bool) -> Change {
+    let told =
+        |required: bool| (before != after).then(|| json!({ "password_change_required": required }));
+    Change {
+        before: told(before),
+        after: told(after),
+    }
 }
 
 /// The members that differ: as they were, and as they are.

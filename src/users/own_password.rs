@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::operations::demand_changed;
+use super::operations::{demand_changed, password_change};
 use super::{SignIn, store};
-use crate::audit::{self, Action, Change, Target};
+use crate::audit::{self, Action, Target};
 use crate::credentials::{self, PolicyError, Present};
 use crate::cx::Cx;
 use crate::events;
@@ -69,11 +69,11 @@ pub(crate) async fn choose_password(
     sessions::end_all(person.id, &mut tx).await?;
     let demanded = demand_changed(person.password_change_required, false);
     events::append_update(person.id, version, &demanded, cx.now, &mut tx).await?;
-    let target = Target::User(person.id);
+    let target = Target::Changed(person.id, version);
     audit::record(
         Action::PasswordChanged,
         target,
-        Change::default(),
+        password_change(person.password_change_required, false),
         &mut tx,
         cx,
     )

@@ -17,6 +17,8 @@ pub(crate) struct Filter {
     pub(crate) status: Option<Status>,
     /// Changed at this time or later; the list is then in the order of the changes, otherwise in that of the ids (of creation).
     pub(crate) updated_since: Option<OffsetDateTime>,
+    /// Those who are deleted and not erased, instead of the others.
+    pub(crate) deleted: bool,
 }
 
 impl Filter {
@@ -29,7 +31,8 @@ impl Filter {
                 &self.email,
                 &self.username,
                 status,
-                self.updated_since.map(OffsetDateTime::unix_timestamp_nanos)
+                self.updated_since.map(OffsetDateTime::unix_timestamp_nanos),
+                self.deleted
             )
         )
     }
@@ -71,8 +74,9 @@ pub(crate) async fn list(
         select id, version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
                name, claims, password_change_required, created_at, updated_at
           from "user"
-         where deleted_at is null"#,
+         where deleted_at is "#,
     );
+    query.push(if filter.deleted { "not null" } else { "null" });
     if let Some(email) = &filter.email {
         query.push(" and email_folded = ").push_bind(fold(email));
     }

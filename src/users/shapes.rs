@@ -120,4 +120,6 @@ pub(crate) struct ListParams {
     /// Changed at or after this time (RFC 3339).
     #[param(format = DateTime)]
     updated_since: Option<String>,
+    /// Those who are deleted and not erased, instead of the others; with `email` and `username` alone.
+    deleted: Option<bool>,
 }

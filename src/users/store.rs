@@ -321,6 +321,111 @@ pub(super) async fn delete(
     Ok(version)
 }
 
+/// Somebody who is deleted, locked like [`find_for_update`].
+pub(super) async fn find_deleted_for_update(
+    id: UserId,
+    db: &mut PgConnection,
+) -> Result<Option<User>, Fault> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
+               name, claims, password_change_required, created_at, updated_at
+          from "user"
+         where id = $1
+           and deleted_at is not null
+           for update"#,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Somebody, deleted or not.
+pub(super) async fn find_even_deleted(
+    id: UserId,
+    db: &mut PgConnection,
+) -> Result<Option<User>, Fault> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"
+        select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
+               name, claims, password_change_required, created_at, updated_at
+          from "user"
+         where id = $1"#,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(TryInto::try_into).transpose()
+}
+
+/// Brings a deleted person back where they are at one of `versions`, and gives the new version.
+pub(super) async fn restore(
+    id: UserId,
+    versions: Option<&[i64]>,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, Fault> {
+    let version = sqlx::query_scalar!(
+        r#"
+        update "user"
+           set deleted_at = null, tokens_valid_from = greatest(tokens_valid_from + interval '1 microsecond', $3), version = version + 1, updated_at = $3
+         where id = $1
+           and deleted_at is not null
+           and ($2::bigint[] is null or version = any ($2))
+        returning version"#,
+        id.0,
+        versions as Option<&[i64]>,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(version)
+}
+
+/// Erases a deleted person where they are at one of `versions`: their row goes, and with it whatever refers to them; what is left is the
+/// id, and the version that this was.
+pub(super) async fn erase(
+    id: UserId,
+    versions: Option<&[i64]>,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, Fault> {
+    let version = sqlx::query_scalar!(
+        r#"
+        with gone as (
+            delete from "user"
+             where id = $1
+               and deleted_at is not null
+               and ($2::bigint[] is null or version = any ($2))
+            returning version
+        )
+        insert into erased_user (id, version, erased_at)
+        select $1, version + 1, $3
+          from gone
+        returning version"#,
+        id.0,
+        versions as Option<&[i64]>,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(version)
+}
+
+/// Whether somebody had this id and was erased.
+pub(super) async fn is_erased(id: UserId, db: &mut PgConnection) -> Result<bool, Fault> {
+    let erased = sqlx::query_scalar!(
+        r#"select exists (select from erased_user where id = $1) as "erased!""#,
+        id.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(erased)
+}
+
 /// Sets a new password: ends all tokens given out before, and gives the new version.
 pub(crate) async fn update_password(
     id: UserId,

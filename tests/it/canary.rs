@@ -92,14 +92,14 @@ async fn no_secret_is_left_behind() {
     }
 }
 
-fn around<'a>(text: &'a str, shape: &str) -> &'a str {
+pub(crate) fn around<'a>(text: &'a str, shape: &str) -> &'a str {
     let line = text.lines().find(|l| l.contains(shape));
     line.unwrap_or_default()
 }
 
 /// A secret as it might be found: as it is, encoded for a URL or a form, as a part of something in base64 wherever that begins, in
 /// hexadecimal.
-fn shapes(secret: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn shapes(secret: &str) -> Vec<(&'static str, String)> {
     let mut shapes = vec![("raw", secret.to_owned())];
     let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
     shapes.push(("percent-encoded", form.replace('+', "%20")));
@@ -272,7 +272,7 @@ async fn people(server: &Server, refusals: &Refusals) -> Vec<String> {
 }
 
 /// Every row of every table, as text.
-async fn tables(server: &Server) -> String {
+pub(crate) async fn tables(server: &Server) -> String {
     let mut db = server.tables().await;
     let names = sqlx::query(
         "select table_name::text from information_schema.tables where table_schema = 'public'",

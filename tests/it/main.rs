@@ -21,6 +21,7 @@ mod health;
 mod hygiene;
 mod keys;
 mod kill;
+mod life;
 mod limits;
 mod login;
 mod metrics;

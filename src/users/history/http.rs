@@ -1,0 +1,41 @@
+//! `/api/v1/users/{id}/history`.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::shapes::{HistoryParams, HistoryShape};
+use super::{entry, operations};
+use crate::cx::Cx;
+use crate::http::shapes::ApiRefusals;
+use crate::http::{Problem, Query};
+use crate::users::http::{PersonPath, invalid, limit, private};
+
+/// `GET /api/v1/users/{id}/history`: the newest first.
+#[utoipa::path(get, path = "/api/v1/users/{id}/history", tag = "users", params(("id" = String, Path, description = "The person's id; they may be deleted or erased"), HistoryParams), responses((status = 200, description = "A page of changes, the newest first", body = HistoryShape), ApiRefusals), security(("bearer" = ["users:read"])))]
+pub(crate) async fn get(
+    cx: Cx,
+    PersonPath(id): PersonPath,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let limit = limit(query.take("limit"))?;
+    let after = query.take("after");
+    query.finish()?;
+    let name = format!("history {id}");
+    let before = after
+        .map(|cursor| cx.app.cursors.decode::<i64>(&name, &cursor))
+        .transpose();
+    let before = before.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
+    let mut changes = operations::list(id, before, limit + 1, &cx).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = changes.len() > wanted;
+    changes.truncate(wanted);
+    let next = changes
+        .last()
+        .filter(|_| more)
+        .map(|last| cx.app.cursors.encode(&name, &last.version));
+    let items: Vec<Value> = changes.iter().map(entry::to_json).collect();
+    Ok(private(
+        Json(json!({ "items": items, "next": next })).into_response(),
+    ))
+}

@@ -22,7 +22,7 @@ use crate::kernel::seal::SealingKeys;
 use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
-use crate::token::SeenTokens;
+use crate::token::{SeenTokens, Unrevoked};
 
 /// The program's parts.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ pub struct Parts {
     pub(crate) hasher: Hasher,
     pub(crate) tasks: Tasks,
     pub(crate) seen: SeenTokens,
+    pub(crate) unrevoked: Unrevoked,
     pub(crate) failures: Failures,
     pub(crate) watch: Watch,
     /// Whether somebody collects traces.
@@ -84,6 +85,7 @@ impl App {
             hasher,
             tasks: Tasks::new(),
             seen: SeenTokens::new(),
+            unrevoked: Unrevoked::new(),
             failures: Failures::new(),
             watch: Watch::default(),
             traced: config::wants_traces(),

@@ -151,7 +151,7 @@ fn tokens() {
     let expected = Expected {
         typ: Typ::AccessToken,
         issuer: "https://i",
-        audience: "https://a",
+        audience: Some("https://a"),
         now: time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap(),
     };
     let none = good.replacen(good.split('.').next().unwrap(), "eyJhbGciOiJub25lIn0", 1);

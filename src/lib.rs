@@ -4,7 +4,7 @@
 //!
 //! - shell: `openapi` the API described · [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
-//! - surfaces: `account` people's own pages · `discovery` what this server can do
+//! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out ·
 //!   `consent` what people let clients have
 //! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `audit`
@@ -49,6 +49,7 @@ pub mod running;
 mod server;
 mod sessions;
 mod token;
+mod userinfo;
 mod users;
 
 pub use http::ProblemKind;

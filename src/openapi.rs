@@ -13,13 +13,17 @@ use utoipa::{Modify, OpenApi};
 
 use crate::kernel::scope;
 use crate::kernel::span::Span;
-use crate::{account, discovery, events, http, keys, login, ops, token, users};
+use crate::{account, discovery, events, http, keys, login, ops, token, userinfo, users};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Doorward", description = "The one place where a company's users live, and the one door that they and its services come in by. The specification is docs/specification.md; errors are described at /docs/errors."),
     paths(
         token::http::post,
+        token::http::introspect,
+        token::http::revoke,
+        userinfo::http::get,
+        userinfo::http::post,
         keys::http::jwks,
         discovery::http::openid_configuration,
         discovery::http::oauth_authorization_server,

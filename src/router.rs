@@ -9,9 +9,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
-use crate::kernel::scope::{USERS_READ, USERS_WRITE};
+use crate::kernel::scope::{OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
-use crate::{account, discovery, events, keys, login, openapi, sessions, token, users};
+use crate::{account, discovery, events, keys, login, openapi, sessions, token, userinfo, users};
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Access {
     Client,
     /// A bearer token for Doorward's own API with this scope.
     Scope(&'static str),
+    /// A person's bearer token with this scope, whatever its audience; the handler checks it.
+    Token(&'static str),
     /// A browser: with or without a session, the page decides; what changes something asks for a CSRF token.
     Browser,
     /// A browser in which somebody is signed in.
@@ -51,6 +53,10 @@ pub fn table() -> Vec<Route> {
     vec![
         // services
         route(Method::POST,   "/oauth2/token",                                 Access::Client, post(token::http::post)),
+        route(Method::POST,   "/oauth2/introspect",                            Access::Client, post(token::http::introspect)),
+        route(Method::POST,   "/oauth2/revoke",                                Access::Client, post(token::http::revoke)),
+        route(Method::GET,    "/oauth2/userinfo",                              Access::Token(OPENID), get(userinfo::http::get)),
+        route(Method::POST,   "/oauth2/userinfo",                              Access::Token(OPENID), post(userinfo::http::post)),
         route(Method::GET,    "/.well-known/jwks.json",                        Access::Open, get(keys::http::jwks)),
         route(Method::GET,    "/.well-known/openid-configuration",             Access::Open, get(discovery::http::openid_configuration)),
         route(Method::GET,    "/.well-known/oauth-authorization-server",       Access::Open, get(discovery::http::oauth_authorization_server)),
@@ -104,7 +110,7 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
     } in table()
     {
         let handler = match access {
-            Access::Open | Access::Client => handler,
+            Access::Open | Access::Client | Access::Token(_) => handler,
             Access::Scope(scope) => handler.layer(middleware::from_fn_with_state(
                 (app.clone(), scope),
                 token::guard,

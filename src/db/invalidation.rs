@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_millis(900);
 pub(crate) enum Topic {
     Client,
     SigningKeys,
+    /// An access token that was revoked, by its `jti`.
+    Token,
 }
 
 impl Topic {
@@ -32,11 +34,12 @@ impl Topic {
         match self {
             Self::Client => "client",
             Self::SigningKeys => "signing_keys",
+            Self::Token => "token",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Client, Self::SigningKeys]
+        [Self::Client, Self::SigningKeys, Self::Token]
             .into_iter()
             .find(|topic| topic.as_str() == text)
     }

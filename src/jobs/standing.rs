@@ -13,7 +13,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{families, sessions};
+use crate::{families, sessions, token};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -113,14 +113,15 @@ async fn number_changes(app: &App) -> Result<(), Fault> {
 
 /// Forgets what another replica changed; with `None`, everything: words may have been missed.
 fn on_change(app: &App, change: Option<(Topic, &str)>) {
-    if !matches!(change, Some((Topic::SigningKeys, _))) {
-        match change {
-            Some((_, client)) => app.clients.forget(client),
-            None => app.clients.forget_all(),
+    match change {
+        Some((Topic::Client, id)) => app.clients.forget(id),
+        Some((Topic::SigningKeys, _)) => app.keyring.outdate(),
+        Some((Topic::Token, jti)) => app.unrevoked.forget(jti),
+        None => {
+            app.clients.forget_all();
+            app.keyring.outdate();
+            app.unrevoked.forget_all();
         }
-    }
-    if !matches!(change, Some((Topic::Client, _))) {
-        app.keyring.outdate();
     }
 }
 
@@ -198,6 +199,7 @@ async fn watch_the_clock(app: &App) {
 async fn sweep(app: &App) -> Result<(), Fault> {
     let now = app.clock.now();
     while sessions::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
+    while token::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     while families::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     let grace_ended = now - app.config.tokens.refresh_token_grace.time();
     while spend::sweep(grace_ended, now, &mut *app.pool.acquire().await?).await? > 0 {}

@@ -12,4 +12,4 @@ pub(crate) use alg::Alg;
 pub(crate) use jwk::PrivateKey;
 pub(crate) use jwks::KeySet;
 pub(crate) use sign::{Signer, Typ};
-pub(crate) use verify::{Expected, Invalid, Verifier, check_claims, verify};
+pub(crate) use verify::{Expected, Invalid, LEEWAY, Verifier, check_claims, verify};

@@ -4,15 +4,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value};
 
 use super::audience;
+use super::presented::{AsOf, Holder, Presented};
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::BearerError;
-use crate::jose::{Expected, Typ};
-use crate::kernel::{ClientId, ScopeSet, UserId};
-use crate::users;
 
 /// Lets the request in with an [`Actor`] where its token has `scope`; otherwise answers as RFC 6750 §3 says.
 pub(crate) async fn guard(
@@ -32,24 +29,14 @@ pub(crate) async fn guard(
 
 async fn admit(headers: &HeaderMap, needed: &'static str, cx: &Cx) -> Result<Actor, BearerError> {
     let token = bearer(headers)?;
-    let keys = cx.app.keyring.now();
-    let issuer = &cx.app.config.issuer;
-    let audience = issuer.join(audience::API);
-    let expected = Expected {
-        typ: Typ::AccessToken,
-        issuer: issuer.as_str(),
-        audience: &audience,
-        now: cx.now,
-    };
-    let claims = cx.app.seen.verify(token, &expected, &keys).map_err(|why| {
+    let audience = cx.app.config.issuer.join(audience::API);
+    let presented = Presented::read(token, Some(&audience), cx).map_err(|why| {
         tracing::info!(reason = why.0, "an access token was refused");
         BearerError::InvalidToken
     })?;
-    let actor = actor(&claims, cx).await?.ok_or(BearerError::InvalidToken)?;
-    let (Actor::Client { scope, .. } | Actor::Person { scope, .. }) = &actor else {
-        return Err(BearerError::InvalidToken);
-    };
-    if scope.contains(needed) {
+    let actor = actor(&presented, cx).await?;
+    let actor = actor.ok_or(BearerError::InvalidToken)?;
+    if presented.scope.contains(needed) {
         Ok(actor)
     } else {
         Err(BearerError::InsufficientScope(needed))
@@ -57,7 +44,7 @@ async fn admit(headers: &HeaderMap, needed: &'static str, cx: &Cx) -> Result<Act
 }
 
 /// The token, from the `Authorization` header alone: one header, one token, of RFC 6750 §2.1's alphabet.
-fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (sent.next(), sent.next()) else {
         return Err(if headers.contains_key(header::AUTHORIZATION) {
@@ -83,37 +70,22 @@ fn bearer(headers: &HeaderMap) -> Result<&str, BearerError> {
     }
 }
 
-/// Who the token speaks for, if they are still let in: the client registered, the person active and an admin, the token younger
-/// than whatever ended the person's earlier ones. `None` otherwise.
-async fn actor(claims: &Map<String, Value>, cx: &Cx) -> Result<Option<Actor>, BearerError> {
-    let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let Some(client_id) = text("client_id").and_then(|id| id.parse::<ClientId>().ok()) else {
+/// Who the token speaks for, if it counts; a person only while they are an admin. `None` otherwise.
+async fn actor(presented: &Presented, cx: &Cx) -> Result<Option<Actor>, BearerError> {
+    let Some(counted) = presented.counted(AsOf::ASecondAgo, cx).await? else {
         return Ok(None);
     };
-    let Ok(scope) = ScopeSet::parse(text("scope").unwrap_or("")) else {
-        return Ok(None);
-    };
-    let Some(client) = cx.app.clients.find(&client_id, cx).await? else {
-        return Ok(None);
-    };
-    if text("sub") == Some(client_id.as_str()) {
-        return Ok(Some(Actor::Client {
-            id: client.id.clone(),
+    let scope = presented.scope.clone();
+    let client_id = counted.client.id.clone();
+    Ok(match &presented.holder {
+        Holder::Client => Some(Actor::Client {
+            id: client_id,
             scope,
-        }));
-    }
-    let Some(id) = text("sub").and_then(|sub| sub.parse::<UserId>().ok()) else {
-        return Ok(None);
-    };
-    let standing = {
-        let mut connection = cx.connection().await?;
-        users::find_standing(id, &mut connection).await?
-    };
-    let live = standing
-        .is_some_and(|s| s.active && s.admin && text("epoch") == Some(s.epoch(id).as_str()));
-    Ok(live.then_some(Actor::Person {
-        id,
-        client_id,
-        scope,
-    }))
+        }),
+        Holder::Person { id, .. } => counted.admin.then_some(Actor::Person {
+            id: *id,
+            client_id,
+            scope,
+        }),
+    })
 }

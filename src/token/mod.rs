@@ -1,4 +1,4 @@
-//! Tokens: the token endpoint and its grants, the one mint, and the guard that turns a token into an actor.
+//! Tokens: the token endpoint and its grants, the one mint, what a token is worth and how it ends, and the guard that turns one into an actor.
 
 mod audience;
 mod bearer;
@@ -6,8 +6,16 @@ mod claims;
 mod exchange;
 mod grant;
 pub(crate) mod http;
+mod introspect;
 mod issue;
+mod presented;
+mod revoke;
 mod seen;
+mod store;
+mod unrevoked;
 
-pub(crate) use bearer::guard;
+pub(crate) use bearer::{bearer, guard};
+pub(crate) use presented::{AsOf, Holder, Presented};
 pub(crate) use seen::SeenTokens;
+pub(crate) use store::sweep;
+pub(crate) use unrevoked::Unrevoked;

@@ -1,5 +1,6 @@
 //! People: the single source of truth for who they are, and its REST API.
 
+mod claims;
 mod document;
 mod fold;
 pub(crate) mod history;
@@ -14,6 +15,7 @@ pub(crate) mod shapes;
 mod store;
 mod validate;
 
+pub(crate) use claims::claim_names;
 pub(crate) use fold::fold;
 pub(crate) use model::{SignIn, Status, User, epoch};
 pub(crate) use operations::{SetPassword, UserError, create, get, set_password};

@@ -92,6 +92,54 @@ async fn every_api_route_asks_for_its_scope() {
 }
 
 #[tokio::test]
+async fn whatever_tells_of_a_person_asks_for_its_scope() {
+    // S-147
+    let server = Server::start().await;
+    let admin = server.admin_token().await;
+    let mut guarded = 0;
+    for route in table() {
+        let Access::Token(needed) = route.access else {
+            continue;
+        };
+        guarded += 1;
+        let what = format!("{} {}", route.method, route.path);
+        for (token, status) in [
+            (None, 401),
+            (Some("x.y.z"), 401),
+            (Some(admin.as_str()), 403),
+        ] {
+            let answer = call(&server, &route, token).await;
+            assert_eq!(answer.status, status, "{what}");
+            let challenge = answer.header("www-authenticate");
+            assert!(challenge.starts_with("Bearer realm="), "{what}");
+            let names = challenge.contains(&format!(r#"scope="{needed}""#));
+            assert_eq!(names, status == 403, "{what}: {challenge}");
+        }
+    }
+    assert!(guarded >= 2, "{guarded}");
+}
+
+#[tokio::test]
+async fn whatever_asks_for_a_client_refuses_everybody_else() {
+    // S-33, S-147
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    for route in table() {
+        if route.access == Access::Client {
+            for token in [None, Some(token.as_str())] {
+                let request = server.request(route.method.clone(), &path(&route));
+                let request = request.form(&[("token", "x"), ("grant_type", "client_credentials")]);
+                let request = match token {
+                    Some(token) => request.bearer_auth(token),
+                    None => request,
+                };
+                Answer::of(request).await.refused(401, "invalid_client");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_page_behind_a_sign_in_leads_to_it() {
     // S-152: a bearer token opens no page, a cookie no API.
     let server = Server::start().await;

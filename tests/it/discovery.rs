@@ -27,7 +27,8 @@ async fn both_documents_agree_and_are_true() {
     assert_eq!(body["issuer"], json!(server.url));
     insta::assert_json_snapshot!("metadata", body, {
         ".issuer" => "[issuer]", ".token_endpoint" => "[issuer]/oauth2/token", ".jwks_uri" => "[issuer]/.well-known/jwks.json",
-        ".service_documentation" => "[issuer]/docs/errors"
+        ".introspection_endpoint" => "[issuer]/oauth2/introspect", ".revocation_endpoint" => "[issuer]/oauth2/revoke",
+        ".userinfo_endpoint" => "[issuer]/oauth2/userinfo", ".service_documentation" => "[issuer]/docs/errors"
     });
     // Every address in it is a route of the program.
     for (name, value) in body.as_object().unwrap() {

@@ -11,7 +11,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "main", "lib", "router", "openapi", "fuzz", "running", "server", "jobs", "cli", "ops",
         ],
     ),
-    ("surfaces", &["account", "discovery"]),
+    ("surfaces", &["account", "discovery", "userinfo"]),
     ("flows", &["token", "login", "client_auth", "consent"]),
     (
         "nouns",

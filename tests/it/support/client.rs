@@ -84,10 +84,28 @@ pub(crate) struct TestClient<'a> {
 impl TestClient<'_> {
     /// Posts a form to the token endpoint, authenticated with Basic where the client has a secret.
     pub(crate) async fn post(&self, form: &[(&str, &str)]) -> Answer {
-        let request = self
-            .server
-            .request(Method::POST, "/oauth2/token")
-            .form(form);
+        self.post_to("/oauth2/token", form).await
+    }
+
+    /// What introspection answers about a token.
+    pub(crate) async fn introspect(&self, token: &str) -> Value {
+        let answer = self
+            .post_to("/oauth2/introspect", &[("token", token)])
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.header("cache-control"), "no-store");
+        answer.json()
+    }
+
+    /// Revokes a token, which is always fine.
+    pub(crate) async fn revoke(&self, token: &str) {
+        let answer = self.post_to("/oauth2/revoke", &[("token", token)]).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+    }
+
+    /// The same at another endpoint that asks for the client's proof.
+    pub(crate) async fn post_to(&self, path: &str, form: &[(&str, &str)]) -> Answer {
+        let request = self.server.request(Method::POST, path).form(form);
         Answer::of(match &self.secret {
             Some(secret) => request.basic_auth(&self.id, Some(secret)),
             None => request,

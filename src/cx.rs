@@ -53,15 +53,18 @@ impl Actor {
         }
     }
 
-    /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (docs/specification.md, The directory).
-    pub(crate) fn may_touch_admins(&self) -> bool {
+    /// Whether the actor holds one of Doorward's own scopes.
+    pub(crate) fn holds(&self, own: &str) -> bool {
         match self {
-            Self::Client { scope, .. } | Self::Person { scope, .. } => {
-                scope::OWN.iter().all(|own| scope.contains(own))
-            }
+            Self::Client { scope, .. } | Self::Person { scope, .. } => scope.contains(own),
             Self::Operator | Self::System => true,
             Self::Nobody | Self::Session { .. } => false,
         }
+    }
+
+    /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (docs/specification.md, The directory).
+    pub(crate) fn may_touch_admins(&self) -> bool {
+        scope::OWN.iter().all(|own| self.holds(own))
     }
 }
 

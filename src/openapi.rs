@@ -13,7 +13,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::kernel::scope;
 use crate::kernel::span::Span;
-use crate::{account, discovery, events, http, keys, login, ops, token, userinfo, users};
+use crate::{account, clients, discovery, events, http, keys, login, ops, token, userinfo, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +39,15 @@ use crate::{account, discovery, events, http, keys, login, ops, token, userinfo,
         users::http::put_password,
         users::http::require_password_change,
         events::http::changes,
+        clients::http::list,
+        clients::http::create,
+        clients::http::get,
+        clients::http::patch,
+        clients::http::put,
+        clients::http::delete,
+        clients::http::list_secrets,
+        clients::http::create_secret,
+        clients::http::delete_secret,
         login::page::get,
         login::page::post,
         login::page::post_new_password,
@@ -61,6 +70,7 @@ use crate::{account, discovery, events, http, keys, login, ops, token, userinfo,
         (name = "tokens", description = "For services"),
         (name = "users", description = "The directory"),
         (name = "changes", description = "What happened to people, for systems that keep a copy"),
+        (name = "clients", description = "Who may ask for tokens"),
         (name = "people", description = "Pages"),
         (name = "operators", description = "Health, metrics and documents")
     ),

@@ -9,9 +9,11 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::app::App;
 use crate::http::{self, ProblemKind, around, refusal};
-use crate::kernel::scope::{OPENID, USERS_READ, USERS_WRITE};
+use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
-use crate::{account, discovery, events, keys, login, openapi, sessions, token, userinfo, users};
+use crate::{
+    account, clients, discovery, events, keys, login, openapi, sessions, token, userinfo, users,
+};
 
 /// Who is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +76,15 @@ pub fn table() -> Vec<Route> {
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
         route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),
+        route(Method::GET,    "/api/v1/clients",                               Access::Scope(CLIENTS_READ),  get(clients::http::list)),
+        route(Method::POST,   "/api/v1/clients",                               Access::Scope(CLIENTS_WRITE), post(clients::http::create)),
+        route(Method::GET,    "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_READ),  get(clients::http::get)),
+        route(Method::PATCH,  "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_WRITE), patch(clients::http::patch)),
+        route(Method::PUT,    "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_WRITE), put(clients::http::put)),
+        route(Method::DELETE, "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_WRITE), delete(clients::http::delete)),
+        route(Method::GET,    "/api/v1/clients/{id}/secrets",                  Access::Scope(CLIENTS_READ),  get(clients::http::list_secrets)),
+        route(Method::POST,   "/api/v1/clients/{id}/secrets",                  Access::Scope(CLIENTS_WRITE), post(clients::http::create_secret)),
+        route(Method::DELETE, "/api/v1/clients/{id}/secrets/{secret_id}",      Access::Scope(CLIENTS_WRITE), delete(clients::http::delete_secret)),
         route(Method::GET,    "/openapi.json",                                 Access::Open, get(openapi::get)),
         route(Method::GET,    "/docs",                                         Access::Open, get(docs::docs)),
         route(Method::GET,    "/docs/api/{file}",                              Access::Open, get(docs::api)),

@@ -7,14 +7,16 @@ use clap::{ArgAction, Args, Subcommand};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use uuid::Uuid;
 
 use super::{CliError, output};
 use crate::app::App;
 use crate::clients::{
     self, About, ApplicationType, AuthMethod, Client, ClientError, Grant, KeySource, Registration,
-    ResponseMode, SignOn,
+    ResponseMode, SignOn, StoredSecret,
 };
 use crate::cx::{Actor, Cx};
+use crate::http::IfMatch;
 use crate::jose::{Alg, KeySet};
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, ScopeSet, json as strict};
@@ -28,8 +30,12 @@ pub(super) enum ClientCommand {
     List(Format),
     /// Show one client
     Show(One),
+    /// Change a client by a JSON merge patch of what `show --json` prints
+    Update(Update),
     /// Give a client a new secret
     RotateSecret(Rotate),
+    /// End one of a client's secrets
+    EndSecret(EndSecret),
     /// Delete a client; its tokens are refused within a second
     Delete(One),
 }
@@ -164,6 +170,28 @@ pub(super) struct One {
 }
 
 #[derive(Args)]
+pub(super) struct Update {
+    #[arg(value_name = "ID")]
+    id: String,
+    /// RFC 7396, such as '{"redirect_uris": ["https://shop.example/cb"], "logo_uri": null}'
+    #[arg(long, value_name = "JSON")]
+    merge: String,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
+pub(super) struct EndSecret {
+    #[arg(value_name = "ID")]
+    id: String,
+    /// As `show` prints it
+    #[arg(value_name = "SECRET_ID")]
+    secret: Uuid,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
 pub(super) struct Rotate {
     #[arg(value_name = "ID")]
     id: String,
@@ -239,32 +267,39 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
             })
         }
         ClientCommand::Show(One { id, format }) => {
-            let client = clients::find(&parse(&id)?, &mut *cx.connection().await?)
-                .await?
-                .ok_or(ClientError::Unknown)?;
+            let client = clients::get(&parse(&id)?, &cx).await?;
             let mut document = client.view();
-            let time = crate::kernel::clock::rfc3339;
-            let secrets = client.secrets.iter().map(|s| {
-                json!({
-                    "id": s.id,
-                    "created_at": time(s.created_at),
-                    "expires_at": s.expires_at.map(time),
-                    "last_used_at": s.last_used_at.map(time),
-                })
-            });
-            document["secrets"] = secrets.collect();
+            document["secrets"] = client.secrets.iter().map(StoredSecret::view).collect();
             format.print(&document)
+        }
+        ClientCommand::Update(Update { id, merge, format }) => {
+            let refused = |why: &str| CliError::Refused(format!("merge: {why}"));
+            let patch = strict::parse(merge.as_bytes()).map_err(|e| refused(&e))?;
+            let Value::Object(patch) = patch else {
+                return Err(refused("expected an object"));
+            };
+            let update = clients::Update::Merge(patch);
+            let client = clients::update(&parse(&id)?, update, &IfMatch::Any, &cx).await?;
+            format.print(&client.view())
         }
         ClientCommand::RotateSecret(Rotate {
             id,
             overlap,
             format,
         }) => {
-            let secret = clients::rotate_secret(&parse(&id)?, overlap, &cx).await?;
-            format.print(&json!({ "client_id": id, "client_secret": secret.expose() }))
+            let made = clients::add_secret(&parse(&id)?, Some(overlap), &cx).await?;
+            format.print(&json!({
+                "client_id": id,
+                "client_secret": made.secret.expose(),
+                "secret_id": made.stored.id,
+            }))
+        }
+        ClientCommand::EndSecret(EndSecret { id, secret, format }) => {
+            clients::end_secret(&parse(&id)?, secret, &cx).await?;
+            format.print(&json!({ "client_id": id, "secret_id": secret, "ended": true }))
         }
         ClientCommand::Delete(One { id, format }) => {
-            clients::delete(&parse(&id)?, &cx).await?;
+            clients::delete(&parse(&id)?, &IfMatch::Any, &cx).await?;
             format.print(&json!({ "client_id": id, "deleted": true }))
         }
     }
@@ -344,7 +379,7 @@ impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Unknown => Self::Refused("there is no such client".to_owned()),
-            ClientError::Refused(wrong) => {
+            ClientError::Invalid(wrong) => {
                 let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
                 Self::Refused(wrong.join("; "))
             }
@@ -353,6 +388,13 @@ impl From<ClientError> for CliError {
             }
             ClientError::NoSecrets => {
                 Self::Refused("the client does not prove itself with a secret".to_owned())
+            }
+            ClientError::TooManySecrets => Self::Refused(
+                "two secrets are good already: end one, or rotate without --overlap".to_owned(),
+            ),
+            ClientError::Stale => Self::Refused("somebody changed it meanwhile".to_owned()),
+            ClientError::Above(_) => {
+                Self::Refused("that is for whoever holds all of Doorward's scopes".to_owned())
             }
             ClientError::Fault(fault) => Self::Fault(fault),
         }

@@ -41,24 +41,30 @@ fn check(client: Option<Arc<Client>>, proof: &Proof, cx: &Cx) -> Result<Arc<Clie
         Proof::Post(secret) => (AuthMethod::ClientSecretPost, Some(secret)),
         Proof::Nothing => (AuthMethod::None, None),
     };
+    let secrets = client.iter().flat_map(|c| &c.secrets);
+    let live = secrets.filter(|s| s.is_live(cx.now));
     let right = presented.map(|secret| {
         let presented = TokenHash::of(secret.expose());
-        let live = client
-            .iter()
-            .flat_map(|c| &c.secrets)
-            .filter(|s| s.expires_at.is_none_or(|at| at > cx.now));
         // Every secret is compared, and one where there is none.
-        let none = TokenHash::of("");
-        live.fold(none.matches(&presented) & false, |found, secret| {
-            found | secret.hash.matches(&presented)
-        })
+        let none = TokenHash::of("").matches(&presented);
+        let mut found = None;
+        for secret in live {
+            if secret.hash.matches(&presented) {
+                found = Some(secret);
+            }
+        }
+        found.filter(|_| !none)
     });
-    let client = client.ok_or("unknown client")?;
-    if client.registration.auth_method != method {
+    let Some(known) = &client else {
+        return Err("unknown client");
+    };
+    if known.registration.auth_method != method {
         return Err("not the client's registered method");
     }
     match right {
-        Some(false) => Err("wrong secret"),
-        Some(true) | None => Ok(client),
+        Some(None) => return Err("wrong secret"),
+        Some(Some(secret)) => cx.app.clients.note_use(secret, cx.now),
+        None => {}
     }
+    client.ok_or("unknown client")
 }

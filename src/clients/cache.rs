@@ -1,11 +1,14 @@
 //! Clients in memory: the hot path asks no database. Believed only while this replica hears from the notifier (db::invalidation).
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use moka::sync::Cache;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
-use super::{Client, store};
+use super::{Client, StoredSecret, store};
 use crate::app::App;
 use crate::cx::Cx;
 use crate::kernel::{ClientId, Fault};
@@ -13,6 +16,8 @@ use crate::meters::CacheAnswer;
 
 /// Entries, unknown ids included: strangers can't grow it further.
 const MOST: u64 = 10_000;
+/// Secrets whose use waits to be written down.
+const MOST_USES: usize = 10_000;
 
 /// The clients that were asked for lately.
 pub(crate) struct Clients {
@@ -23,6 +28,8 @@ pub(crate) struct Clients {
     /// Until when some client has the password grant, in seconds of Unix time.
     password_grant_until: AtomicI64,
     password_grant_known_at: AtomicU64,
+    /// Uses of secrets that nobody has written down yet, the last of each.
+    uses: Mutex<HashMap<Uuid, OffsetDateTime>>,
 }
 
 impl Clients {
@@ -32,6 +39,7 @@ impl Clients {
             forgotten: AtomicU64::new(1),
             password_grant_until: AtomicI64::new(i64::MIN),
             password_grant_known_at: AtomicU64::new(0),
+            uses: Mutex::default(),
         }
     }
 
@@ -97,6 +105,41 @@ impl Clients {
             }
         }
         self.password_grant_until.load(Ordering::SeqCst) > app.clock.now().unix_timestamp()
+    }
+
+    /// Notes that a secret was used: in memory, at most once a minute for each, for a job to write down.
+    pub(crate) fn note_use(&self, secret: &StoredSecret, now: OffsetDateTime) {
+        if secret.mark_used(now)
+            && let Ok(mut uses) = self.uses.lock()
+            && uses.len() < MOST_USES
+        {
+            uses.insert(secret.id, now);
+        }
+    }
+
+    /// Writes down what was noted. What can't be written now is noted again.
+    pub(crate) async fn write_uses(&self, app: &App) -> Result<(), Fault> {
+        let noted: Vec<_> = match self.uses.lock() {
+            Ok(mut uses) => uses.drain().collect(),
+            Err(_) => return Ok(()),
+        };
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let (ids, times): (Vec<_>, Vec<_>) = noted.iter().copied().unzip();
+        let written = async {
+            let mut connection = app.pool.acquire().await?;
+            store::write_uses(&ids, &times, &mut connection).await
+        };
+        let written = written.await;
+        if written.is_err()
+            && let Ok(mut uses) = self.uses.lock()
+        {
+            for (id, at) in noted {
+                uses.entry(id).or_insert(at);
+            }
+        }
+        written
     }
 
     /// Forgets one client.

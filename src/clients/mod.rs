@@ -2,16 +2,21 @@
 
 mod cache;
 mod document;
+pub(crate) mod http;
 mod model;
 mod operations;
+mod rank;
 mod registration;
+mod shapes;
 mod sign_on;
 mod store;
 mod uris;
 
 pub(crate) use cache::Clients;
 pub(crate) use model::{AuthMethod, Client, Grant, StoredSecret};
-pub(crate) use operations::{ClientError, create, delete, rotate_secret};
+pub(crate) use operations::{
+    ClientError, Update, add_secret, create, delete, end_secret, get, update,
+};
 pub(crate) use registration::{KeySource, Registration, RegistrationError};
 pub(crate) use sign_on::{About, ApplicationType, ResponseMode, SignOn};
-pub(crate) use store::{any, find, list, longest_token_lifetime};
+pub(crate) use store::{any, list, longest_token_lifetime};

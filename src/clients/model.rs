@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Registration;
+use crate::kernel::id::uuid_v7;
 use crate::kernel::{ClientId, TokenHash};
 
 /// How a client proves itself (RFC 7591 §2, `token_endpoint_auth_method`). Each client has exactly one.
@@ -137,4 +139,41 @@ pub(crate) struct StoredSecret {
     pub(crate) expires_at: Option<OffsetDateTime>,
     /// As a job last wrote it.
     pub(crate) last_used_at: Option<OffsetDateTime>,
+    /// The minute of Unix time in which this replica last saw it used.
+    used_in: AtomicI64,
+}
+
+impl StoredSecret {
+    /// A new one that ends when somebody ends it.
+    pub(crate) fn new(hash: TokenHash, now: OffsetDateTime) -> Self {
+        Self::stored(uuid_v7(now), hash, now, None, None)
+    }
+
+    pub(crate) fn stored(
+        id: Uuid,
+        hash: TokenHash,
+        created_at: OffsetDateTime,
+        expires_at: Option<OffsetDateTime>,
+        last_used_at: Option<OffsetDateTime>,
+    ) -> Self {
+        Self {
+            id,
+            hash,
+            created_at,
+            expires_at,
+            last_used_at,
+            used_in: AtomicI64::new(i64::MIN),
+        }
+    }
+
+    pub(crate) fn is_live(&self, now: OffsetDateTime) -> bool {
+        self.expires_at.is_none_or(|at| at > now)
+    }
+
+    /// Marks it as used; whether that is the first time in this minute, so that it is worth writing down.
+    pub(crate) fn mark_used(&self, now: OffsetDateTime) -> bool {
+        let minute = now.unix_timestamp().div_euclid(60);
+        self.used_in.load(Ordering::Relaxed) != minute
+            && self.used_in.swap(minute, Ordering::Relaxed) != minute
+    }
 }

@@ -1,22 +1,38 @@
-//! Making, changing and deleting clients: each in one transaction with its audit row and the word to all caches.
+//! Making, changing and deleting clients: each in one transaction with its audit row and the word to all caches, and each within what
+//! its actor may do (`rank.rs`).
 
-use super::store;
-use super::{Client, Registration, RegistrationError};
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::document::{OWNED, merge};
+use super::rank::{self, Rank};
+use super::{Client, Registration, RegistrationError, StoredSecret, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
-use crate::db::{self, OnConstraint, Topic};
+use crate::db::{self, OnConstraint, Rule, Topic};
+use crate::http::IfMatch;
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, Secret, TokenHash, random};
+
+/// Secrets that are good at one time, so that one is exchanged for another without an outage.
+const MOST_SECRETS: usize = 2;
 
 /// Why an operation on a client is refused.
 #[derive(Debug)]
 pub(crate) enum ClientError {
     Unknown,
-    Refused(Vec<RegistrationError>),
+    Invalid(Vec<RegistrationError>),
     /// Another client serves that audience.
     ServesTaken,
     /// The client does not prove itself with a secret.
     NoSecrets,
+    /// Two secrets are good already.
+    TooManySecrets,
+    /// The client is not at the version that the caller named.
+    Stale,
+    /// The client has, or would have, what the caller does not hold.
+    Above(Rank),
     Fault(Fault),
 }
 
@@ -32,20 +48,79 @@ impl From<sqlx::Error> for ClientError {
     }
 }
 
+const UNIQUE: [Rule<ClientError>; 1] = [("client_serves_key", || ClientError::ServesTaken)];
+
 /// A client that was just made, with the one look at its secret.
 pub(crate) struct Created {
     pub(crate) client: Client,
     pub(crate) secret: Option<Secret<String>>,
 }
 
+/// A secret that was just made, with the one look at it.
+pub(crate) struct NewSecret {
+    pub(crate) stored: StoredSecret,
+    pub(crate) secret: Secret<String>,
+}
+
+/// How a client is to change.
+pub(crate) enum Update {
+    /// RFC 7396.
+    Merge(Map<String, Value>),
+    /// The whole registration; what is absent takes its default.
+    Replace(Map<String, Value>),
+}
+
+/// A client by id, with what is told of its secrets.
+pub(crate) async fn get(id: &ClientId, cx: &Cx) -> Result<Client, ClientError> {
+    store::find(id, &mut *cx.connection().await?)
+        .await?
+        .ok_or(ClientError::Unknown)
+}
+
+/// Registers a client from a document.
+pub(crate) async fn create_from(
+    document: Map<String, Value>,
+    cx: &Cx,
+) -> Result<Created, ClientError> {
+    let owned = OWNED.iter().filter(|name| document.contains_key(**name));
+    let mut wrong: Vec<RegistrationError> = owned
+        .map(|name| RegistrationError {
+            part: (*name).into(),
+            detail: "The server sets this member.".to_owned(),
+        })
+        .collect();
+    match Registration::from_json(without_owned(&document)) {
+        Ok(registration) if wrong.is_empty() => create(registration, cx).await,
+        Ok(_) => Err(ClientError::Invalid(wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            Err(ClientError::Invalid(wrong))
+        }
+    }
+}
+
 /// Registers a client. The secret is told here and never again.
 pub(crate) async fn create(registration: Registration, cx: &Cx) -> Result<Created, ClientError> {
+    let mut tx = cx.begin().await?;
+    let created = create_in(registration, &mut tx, cx).await?;
+    tx.commit().await?;
+    cx.app.clients.forget(created.client.id.as_str());
+    Ok(created)
+}
+
+/// The same within somebody else's transaction.
+pub(crate) async fn create_in(
+    registration: Registration,
+    tx: &mut PgConnection,
+    cx: &Cx,
+) -> Result<Created, ClientError> {
     registration
         .check(&cx.app.config.issuer)
-        .map_err(ClientError::Refused)?;
+        .map_err(ClientError::Invalid)?;
+    rank::check(&registration, cx).map_err(ClientError::Above)?;
     let has_secret = registration.auth_method.has_secret();
     let secret = has_secret.then(random::token);
-    let client = Client {
+    let mut client = Client {
         id: ClientId::new(),
         version: 1,
         registration,
@@ -53,54 +128,67 @@ pub(crate) async fn create(registration: Registration, cx: &Cx) -> Result<Create
         created_at: cx.now,
         updated_at: cx.now,
     };
-    let mut tx = cx.begin().await?;
-    store::insert(&client, &mut tx)
+    store::insert(&client, &mut *tx)
         .await
-        .on_constraint(&[("client_serves_key", || ClientError::ServesTaken)])?;
+        .on_constraint(&UNIQUE)?;
     if let Some(secret) = &secret {
-        store::insert_secret(&client.id, &TokenHash::of(secret.expose()), cx.now, &mut tx).await?;
+        let stored = StoredSecret::new(TokenHash::of(secret.expose()), cx.now);
+        store::insert_secret(&client.id, &stored, &mut *tx).await?;
+        client.secrets.push(stored);
     }
+    let change = Change {
+        before: None,
+        after: Some(client.view()),
+    };
     audit::record(
         Action::ClientCreated,
         Target::Client(&client.id),
-        Change {
-            before: None,
-            after: Some(client.view()),
-        },
-        &mut tx,
+        change,
+        &mut *tx,
         cx,
     )
     .await?;
-    db::forget(Topic::Client, client.id.as_str(), &mut tx).await?;
-    tx.commit().await?;
-    cx.app.clients.forget(client.id.as_str());
+    db::forget(Topic::Client, client.id.as_str(), &mut *tx).await?;
     Ok(Created { client, secret })
 }
 
-/// Gives the client a new secret; those it has end after `overlap`.
-pub(crate) async fn rotate_secret(
+/// Changes a client where it is at a version that `if_match` allows. A change that changes nothing writes nothing. A client that no
+/// longer proves itself with a secret has none any more.
+pub(crate) async fn update(
     id: &ClientId,
-    overlap: Span,
+    update: Update,
+    if_match: &IfMatch,
     cx: &Cx,
-) -> Result<Secret<String>, ClientError> {
-    let secret = random::token();
+) -> Result<Client, ClientError> {
     let mut tx = cx.begin().await?;
-    store::lock(id, &mut tx)
-        .await?
-        .ok_or(ClientError::Unknown)?;
-    let client = store::find(id, &mut tx)
-        .await?
-        .ok_or(ClientError::Unknown)?;
-    if !client.registration.auth_method.has_secret() {
-        return Err(ClientError::NoSecrets);
+    let before = find_to_change(id, &mut tx, cx).await?;
+    let registration = apply(&before, update)?;
+    registration
+        .check(&cx.app.config.issuer)
+        .map_err(ClientError::Invalid)?;
+    rank::check(&registration, cx).map_err(ClientError::Above)?;
+    let (was, is) = (before.registration.to_json(), registration.to_json());
+    if was == is {
+        return if if_match.allows(before.version) {
+            Ok(before)
+        } else {
+            Err(ClientError::Stale)
+        };
     }
-    store::end_secrets(id, cx.now + overlap.time(), cx.now, &mut tx).await?;
-    store::insert_secret(id, &TokenHash::of(secret.expose()), cx.now, &mut tx).await?;
-    store::touch(id, cx.now, &mut tx).await?;
+    let version = store::update(id, &registration, if_match.versions(), cx.now, &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?
+        .ok_or(ClientError::Stale)?;
+    let mut secrets = before.secrets;
+    if !registration.auth_method.has_secret() {
+        store::end_secrets(id, Some(cx.now), cx.now, &mut tx).await?;
+        secrets.clear();
+    }
+    let change = changed(&was, &is);
     audit::record(
-        Action::ClientSecretRotated,
+        Action::ClientUpdated,
         Target::Client(id),
-        Change::default(),
+        change,
         &mut tx,
         cx,
     )
@@ -108,26 +196,74 @@ pub(crate) async fn rotate_secret(
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
-    Ok(secret)
+    Ok(Client {
+        version,
+        registration,
+        secrets,
+        updated_at: cx.now,
+        ..before
+    })
 }
 
-/// Deletes a client; within a second no replica lets it or its tokens in.
-pub(crate) async fn delete(id: &ClientId, cx: &Cx) -> Result<(), ClientError> {
+/// Gives the client a new secret beside the one that it has, which ends after `overlap` (`None`: when somebody ends it).
+pub(crate) async fn add_secret(
+    id: &ClientId,
+    overlap: Option<Span>,
+    cx: &Cx,
+) -> Result<NewSecret, ClientError> {
     let mut tx = cx.begin().await?;
-    store::lock(id, &mut tx)
-        .await?
-        .ok_or(ClientError::Unknown)?;
-    let client = store::find(id, &mut tx)
-        .await?
-        .ok_or(ClientError::Unknown)?;
-    store::delete(id, &mut tx).await?;
+    let client = find_to_change(id, &mut tx, cx).await?;
+    if !client.registration.auth_method.has_secret() {
+        return Err(ClientError::NoSecrets);
+    }
+    let live = client.secrets.iter().filter(|s| s.is_live(cx.now)).count();
+    let ends_at_once = overlap.is_some_and(|overlap| overlap.whole_seconds() == 0);
+    if live >= MOST_SECRETS && !ends_at_once {
+        return Err(ClientError::TooManySecrets);
+    }
+    let end = overlap.map(|overlap| cx.now + overlap.time());
+    store::end_secrets(id, end, cx.now, &mut tx).await?;
+    let secret = random::token();
+    let stored = StoredSecret::new(TokenHash::of(secret.expose()), cx.now);
+    store::insert_secret(id, &stored, &mut tx).await?;
+    store::touch(id, cx.now, &mut tx).await?;
+    let change = Change {
+        before: None,
+        after: Some(json!({
+            "secret_id": stored.id,
+            "others_end_at": end.map(crate::kernel::clock::rfc3339),
+        })),
+    };
     audit::record(
-        Action::ClientDeleted,
+        Action::ClientSecretRotated,
         Target::Client(id),
-        Change {
-            before: Some(client.view()),
-            after: None,
-        },
+        change,
+        &mut tx,
+        cx,
+    )
+    .await?;
+    db::forget(Topic::Client, id.as_str(), &mut tx).await?;
+    tx.commit().await?;
+    cx.app.clients.forget(id.as_str());
+    Ok(NewSecret { stored, secret })
+}
+
+/// Ends one of the client's secrets.
+pub(crate) async fn end_secret(id: &ClientId, secret: Uuid, cx: &Cx) -> Result<(), ClientError> {
+    let mut tx = cx.begin().await?;
+    find_to_change(id, &mut tx, cx).await?;
+    if !store::delete_secret(id, secret, &mut tx).await? {
+        return Err(ClientError::Unknown);
+    }
+    store::touch(id, cx.now, &mut tx).await?;
+    let change = Change {
+        before: Some(json!({ "secret_id": secret })),
+        after: None,
+    };
+    audit::record(
+        Action::ClientSecretEnded,
+        Target::Client(id),
+        change,
         &mut tx,
         cx,
     )
@@ -136,4 +272,112 @@ pub(crate) async fn delete(id: &ClientId, cx: &Cx) -> Result<(), ClientError> {
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
     Ok(())
+}
+
+/// Deletes a client; within a second no replica lets it or its tokens in.
+pub(crate) async fn delete(id: &ClientId, if_match: &IfMatch, cx: &Cx) -> Result<(), ClientError> {
+    let mut tx = cx.begin().await?;
+    let client = find_to_change(id, &mut tx, cx).await?;
+    if !if_match.allows(client.version) {
+        return Err(ClientError::Stale);
+    }
+    store::delete(id, &mut tx).await?;
+    let change = Change {
+        before: Some(client.view()),
+        after: None,
+    };
+    audit::record(
+        Action::ClientDeleted,
+        Target::Client(id),
+        change,
+        &mut tx,
+        cx,
+    )
+    .await?;
+    db::forget(Topic::Client, id.as_str(), &mut tx).await?;
+    tx.commit().await?;
+    cx.app.clients.forget(id.as_str());
+    Ok(())
+}
+
+/// A client, locked until the transaction ends, that the actor may change.
+async fn find_to_change(
+    id: &ClientId,
+    tx: &mut PgConnection,
+    cx: &Cx,
+) -> Result<Client, ClientError> {
+    store::lock(id, &mut *tx)
+        .await?
+        .ok_or(ClientError::Unknown)?;
+    let client = store::find(id, &mut *tx)
+        .await?
+        .ok_or(ClientError::Unknown)?;
+    rank::check(&client.registration, cx).map_err(ClientError::Above)?;
+    Ok(client)
+}
+
+/// The registration after the update. The server's own members may be repeated as they are, not changed.
+fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
+    let (sent, document) = match update {
+        Update::Merge(patch) => {
+            let mut document = before.registration.to_json();
+            let further = without_owned(&patch);
+            // Of the two ways to publish keys, the one that is sent takes the other's place.
+            for (sent, other) in [("jwks", "jwks_uri"), ("jwks_uri", "jwks")] {
+                if further.get(sent).is_some_and(|v| !v.is_null()) && !further.contains_key(other) {
+                    document.remove(other);
+                }
+            }
+            // The assertions' algorithm belongs to the method.
+            if further.contains_key("token_endpoint_auth_method") {
+                document.remove("token_endpoint_auth_signing_alg");
+            }
+            merge(&mut document, further);
+            (patch, document)
+        }
+        Update::Replace(whole) => {
+            let document = without_owned(&whole);
+            (whole, document)
+        }
+    };
+    let present = before.to_json();
+    let changed = OWNED.iter().filter(|name| {
+        sent.get(**name)
+            .is_some_and(|value| present.get(**name) != Some(value))
+    });
+    let mut wrong: Vec<RegistrationError> = changed
+        .map(|name| RegistrationError {
+            part: (*name).into(),
+            detail: "The server sets this member; it can't be changed.".to_owned(),
+        })
+        .collect();
+    match Registration::from_json(document) {
+        Ok(registration) if wrong.is_empty() => Ok(registration),
+        Ok(_) => Err(ClientError::Invalid(wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            Err(ClientError::Invalid(wrong))
+        }
+    }
+}
+
+fn without_owned(document: &Map<String, Value>) -> Map<String, Value> {
+    let writable = document
+        .iter()
+        .filter(|(name, _)| !OWNED.contains(&name.as_str()));
+    writable.map(|(n, v)| (n.clone(), v.clone())).collect()
+}
+
+/// The members that differ: as they were, and as they are.
+fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Change {
+    let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
+        let differing = of.iter().filter(|(name, v)| other.get(*name) != Some(v));
+        Some(Value::Object(
+            differing.map(|(n, v)| (n.clone(), v.clone())).collect(),
+        ))
+    };
+    Change {
+        before: differing(before, after),
+        after: differing(after, before),
+    }
 }

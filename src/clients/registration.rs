@@ -1,5 +1,6 @@
 //! What a registration says, and what it may say: one list of rules for every way in (REST, command line, dynamic registration).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use time::OffsetDateTime;
@@ -45,13 +46,15 @@ pub(crate) enum KeySource {
 /// A member of a registration that is refused, and what is expected.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RegistrationError {
-    pub(crate) part: &'static str,
-    pub(crate) expected: &'static str,
+    /// Its name in the document.
+    pub(crate) part: Cow<'static, str>,
+    /// In a sentence.
+    pub(crate) detail: String,
 }
 
 impl fmt::Display for RegistrationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: expected {}", self.part, self.expected)
+        write!(f, "{}: {}", self.part, self.detail)
     }
 }
 
@@ -254,7 +257,10 @@ struct Rules(Vec<RegistrationError>);
 impl Rules {
     fn hold(&mut self, holds: bool, part: &'static str, expected: &'static str) {
         if !holds {
-            self.0.push(RegistrationError { part, expected });
+            self.0.push(RegistrationError {
+                part: part.into(),
+                detail: format!("Expected {expected}."),
+            });
         }
     }
 }
@@ -307,13 +313,17 @@ mod tests {
     fn refused_of(
         mut registration: Registration,
         change: impl FnOnce(&mut Registration),
-    ) -> Vec<&'static str> {
+    ) -> Vec<Cow<'static, str>> {
         change(&mut registration);
         let wrong = registration.check(&Issuer::default()).err();
-        wrong.unwrap_or_default().iter().map(|e| e.part).collect()
+        wrong
+            .unwrap_or_default()
+            .into_iter()
+            .map(|e| e.part)
+            .collect()
     }
 
-    fn refused(change: impl FnOnce(&mut Registration)) -> Vec<&'static str> {
+    fn refused(change: impl FnOnce(&mut Registration)) -> Vec<Cow<'static, str>> {
         refused_of(registration(), change)
     }
 

@@ -1,13 +1,13 @@
 //! The clients' SQL.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Client, KeySource, Registration, StoredSecret};
 use crate::jose::{Alg, KeySet};
-use crate::kernel::id::uuid_v7;
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, ScopeSet, TokenHash};
 
@@ -48,13 +48,14 @@ impl TryFrom<Row> for Client {
             .zip(row.secrets_expire_at)
             .zip(row.secrets_used_at);
         let secrets = secrets.map(|((((id, hash), created_at), expires_at), last_used_at)| {
-            Some(StoredSecret {
-                id: *id,
-                hash: TokenHash::from_stored(hash)?,
+            let hash = TokenHash::from_stored(hash)?;
+            Some(StoredSecret::stored(
+                *id,
+                hash,
                 created_at,
                 expires_at,
                 last_used_at,
-            })
+            ))
         });
         let secrets = secrets.collect::<Option<Vec<_>>>().ok_or_else(strange)?;
         let keys = match (row.jwks, row.jwks_uri) {
@@ -127,8 +128,42 @@ pub(crate) async fn find(id: &ClientId, db: &mut PgConnection) -> Result<Option<
     row.map(TryInto::try_into).transpose()
 }
 
+/// A place in the list of clients.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Microseconds since 1970.
+    created_at_us: i64,
+    id: String,
+}
+
+impl Position {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "microseconds since 1970 fit 64 bits for 290,000 years"
+    )]
+    pub(super) fn of(client: &Client) -> Self {
+        Self {
+            created_at_us: (client.created_at.unix_timestamp_nanos() / 1000) as i64,
+            id: client.id.to_string(),
+        }
+    }
+}
+
 /// All clients, oldest first, without their secrets' hashes.
 pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<Client>, Fault> {
+    page(None, i64::MAX, db).await
+}
+
+/// At most `limit` clients from `after` on, oldest first, without their secrets' hashes.
+pub(super) async fn page(
+    after: Option<Position>,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<Client>, Fault> {
+    let at = after
+        .as_ref()
+        .map(|p| OffsetDateTime::UNIX_EPOCH + Duration::microseconds(p.created_at_us));
+    let id = after.map(|p| p.id);
     let rows = sqlx::query_as!(
         Row,
         r#"
@@ -138,7 +173,12 @@ pub(crate) async fn list(db: &mut PgConnection) -> Result<Vec<Client>, Fault> {
                '{}'::timestamptz[] as "secrets_expire_at!: Vec<Option<OffsetDateTime>>",
                '{}'::timestamptz[] as "secrets_used_at!: Vec<Option<OffsetDateTime>>"
           from client
-         order by created_at, id"#
+         where $1::timestamptz is null or (created_at, id) > ($1, $2)
+         order by created_at, id
+         limit $3"#,
+        at,
+        id,
+        limit,
     )
     .fetch_all(db)
     .await?;
@@ -215,10 +255,49 @@ pub(super) async fn insert(client: &Client, db: &mut PgConnection) -> Result<(),
     Ok(())
 }
 
+/// Writes the registration anew where the client is at one of `versions` (`None`: whatever it is at); the new version, or `None` where it is at another.
+pub(super) async fn update(
+    id: &ClientId,
+    r: &Registration,
+    versions: Option<&[i64]>,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, sqlx::Error> {
+    let columns = Columns::of(r)?;
+    sqlx::query_scalar!(
+        "
+        update client
+           set name = $3, auth_method = $4, assertion_alg = $5, jwks = $6, jwks_uri = $7, grants = $8, scopes = $9, audiences = $10,
+               serves = $11, signing_alg = $12, access_token_seconds = $13, password_grant_until = $14, sign_on = $15, about = $16,
+               version = version + 1, updated_at = $17
+         where id = $1
+           and ($2::bigint[] is null or version = any ($2))
+        returning version",
+        id.as_str(),
+        versions as Option<&[i64]>,
+        r.name,
+        r.auth_method.as_str(),
+        r.assertion_alg.map(Alg::as_str),
+        columns.jwks,
+        jwks_uri(r),
+        &columns.grants,
+        &columns.scopes,
+        &r.audiences,
+        r.serves,
+        r.signing_alg.as_str(),
+        columns.access_token_seconds,
+        r.password_grant_until,
+        columns.sign_on,
+        columns.about,
+        now,
+    )
+    .fetch_optional(db)
+    .await
+}
+
 pub(super) async fn insert_secret(
     id: &ClientId,
-    hash: &TokenHash,
-    now: OffsetDateTime,
+    secret: &StoredSecret,
     db: &mut PgConnection,
 ) -> Result<(), Fault> {
     sqlx::query!(
@@ -226,19 +305,19 @@ pub(super) async fn insert_secret(
         insert into client_secret (client_id, id, secret_hash, created_at)
         values ($1, $2, $3, $4)",
         id.as_str(),
-        uuid_v7(now),
-        hash.as_bytes(),
-        now,
+        secret.id,
+        secret.hash.as_bytes(),
+        secret.created_at,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Ends the secrets that do not end before `at` anyway, and forgets those that have ended.
+/// Ends the secrets that do not end before `at` anyway (`None`: they stay), and forgets those that have ended.
 pub(super) async fn end_secrets(
     id: &ClientId,
-    at: OffsetDateTime,
+    at: Option<OffsetDateTime>,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<(), Fault> {
@@ -247,6 +326,7 @@ pub(super) async fn end_secrets(
         update client_secret
            set expires_at = $2
          where client_id = $1
+           and $2::timestamptz is not null
            and (expires_at is null or expires_at > $2)",
         id.as_str(),
         at,
@@ -257,6 +337,43 @@ pub(super) async fn end_secrets(
         "delete from client_secret where client_id = $1 and expires_at <= $2",
         id.as_str(),
         now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Ends one secret; whether there was one.
+pub(super) async fn delete_secret(
+    id: &ClientId,
+    secret: Uuid,
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
+    let done = sqlx::query!(
+        "delete from client_secret where client_id = $1 and id = $2",
+        id.as_str(),
+        secret,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Writes down when secrets were last used, all in one statement; what is later already stays.
+pub(super) async fn write_uses(
+    ids: &[Uuid],
+    times: &[OffsetDateTime],
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update client_secret s
+           set last_used_at = u.at
+          from unnest($1::uuid[], $2::timestamptz[]) as u (id, at)
+         where s.id = u.id
+           and (s.last_used_at is null or s.last_used_at < u.at)",
+        ids,
+        times,
     )
     .execute(db)
     .await?;

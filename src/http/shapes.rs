@@ -69,7 +69,7 @@ pub(crate) enum BodyRefusals {
     /// The body did not arrive in time
     #[response(status = 408, content_type = "application/problem+json")]
     TooSlow(#[to_schema] ProblemShape),
-    /// Somebody has that address or username
+    /// It would take what another has, or can't be done as things stand
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(#[to_schema] ProblemShape),
     /// `If-Match` is stale; nothing was written

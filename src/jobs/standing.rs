@@ -29,6 +29,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// Between two looks for changes that have no place in the feeds yet.
 const OFTEN: Duration = Duration::from_millis(4);
 const SELDOM: Duration = Duration::from_millis(40);
+/// Between two notes of which secrets were used.
+const JOT: Duration = Duration::from_secs(2);
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -64,6 +66,9 @@ pub(crate) fn start(app: &App) {
     let rotator = app.clone();
     app.tasks
         .spawn_until_stop(async move { rotate_keys(&rotator).await });
+    let scribe = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { write_uses(&scribe).await });
     let watcher = app.clone();
     app.tasks
         .spawn_until_stop(async move { watch_the_clock(&watcher).await });
@@ -182,6 +187,16 @@ async fn reseal_keys(app: &App) {
             tracing::warn!(cause = %fault, "people's keys could not be sealed anew; trying again later");
         }
         sleep(SWEEP).await;
+    }
+}
+
+/// Writes down when clients' secrets were last used: never a request's own business.
+async fn write_uses(app: &App) {
+    loop {
+        sleep(JOT).await;
+        if let Err(fault) = app.clients.write_uses(app).await {
+            tracing::warn!(cause = %fault, "the uses of secrets could not be written down; trying again later");
+        }
     }
 }
 

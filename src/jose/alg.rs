@@ -1,5 +1,6 @@
 //! The algorithms that Doorward signs with (checklist 52). There is no other, and no `none`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -30,6 +31,13 @@ impl Alg {
 #[derive(Debug)]
 pub(crate) struct UnknownAlg;
 
+impl fmt::Display for UnknownAlg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = Alg::ALL.map(Alg::as_str);
+        write!(f, "expected one of {}", all.join(", "))
+    }
+}
+
 impl FromStr for Alg {
     type Err = UnknownAlg;
 
@@ -50,7 +58,6 @@ impl Serialize for Alg {
 impl<'de> Deserialize<'de> for Alg {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        name.parse()
-            .map_err(|UnknownAlg| de::Error::custom("no algorithm of ours"))
+        name.parse().map_err(de::Error::custom)
     }
 }

@@ -15,6 +15,7 @@ mod canary;
 mod changes;
 mod cli;
 mod client_auth;
+mod clients;
 mod discovery;
 mod examples;
 mod health;

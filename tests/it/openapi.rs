@@ -62,6 +62,21 @@ async fn shapes_are_those_of_real_answers() {
         .call(Method::GET, "/api/v1/users", &token, None)
         .await;
     assert_eq!(schema("UserList"), members(&list.json()));
+    let client = json!({ "client_name": "shop", "grant_types": ["client_credentials"] });
+    let made = server
+        .call(Method::POST, "/api/v1/clients", &token, Some(client))
+        .await
+        .json();
+    let parts = api["components"]["schemas"]["Client"]["allOf"].as_array();
+    let own = parts
+        .unwrap()
+        .iter()
+        .find(|part| part["properties"].is_object());
+    let mut described = members(&own.unwrap()["properties"]);
+    described.extend(schema("ClientWrite"));
+    let mut shown = members(&made);
+    assert!(shown.remove("client_secret"));
+    assert_eq!(described, shown);
     let unknown = server
         .call(Method::GET, "/api/v1/users?x=1", &token, None)
         .await

@@ -33,7 +33,8 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Give up signing keys whose sealing key is lost: the next start makes new ones, and every token that is out is refused
+    /// Give up what was sealed under a sealing key that is lost: the next start makes new signing keys, every token that is out is refused, and
+    /// people's histories begin anew
     Abandon {
         /// It can't be undone
         #[arg(long, required = true)]
@@ -78,7 +79,10 @@ async fn abandon(config: Config) -> Result<(), CliError> {
     let store = Store::open(&config).await?;
     let result = rotation::abandon(&store.databases.direct, SystemClock.now()).await;
     store.close().await;
-    output::line(format_args!("{} signing keys are gone", result?))
+    let (keys, people) = result?;
+    output::line(format_args!(
+        "{keys} signing keys are gone, and the histories of {people} people so far"
+    ))
 }
 
 async fn list(format: &Format, app: &App) -> Result<(), CliError> {

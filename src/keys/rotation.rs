@@ -166,12 +166,12 @@ pub(crate) async fn import(alg: Alg, pem: &[u8], cx: &Cx) -> Result<SigningKey, 
     Ok(key)
 }
 
-/// Gives up all signing keys and everybody's own, for when the sealing key is lost; gives how many signing keys. What audit and history
-/// hold of people can't be read again. Works without a sealing key, as the operator.
+/// Gives up all signing keys and everybody's own, for when the sealing key is lost; gives how many of each. What audit and history hold of
+/// people can't be read again. Works without a sealing key, as the operator.
 pub(crate) async fn abandon(
     direct: &PgConnectOptions,
     now: OffsetDateTime,
-) -> Result<usize, Fault> {
+) -> Result<(usize, u64), Fault> {
     let mut connection = PgConnection::connect_with(direct).await?;
     let mut tx = connection.begin().await?;
     store::lock(&mut tx).await?;
@@ -182,10 +182,10 @@ pub(crate) async fn abandon(
         let action = Action::SigningKeyRemoved;
         audit::record_start(&Actor::Operator, action, target, now, &mut tx).await?;
     }
-    store::delete_person_keys(&mut tx).await?;
+    let people = store::delete_person_keys(&mut tx).await?;
     tx.commit().await?;
     connection.close().await?;
-    Ok(keys.len())
+    Ok((keys.len(), people))
 }
 
 fn of(keys: &[SigningKey], alg: Alg, step: Step) -> Option<&SigningKey> {

@@ -164,7 +164,7 @@ pub(crate) async fn get(
 }
 
 /// `PATCH /api/v1/users/{id}`: a JSON merge patch.
-#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body(content = UserWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body(content = UserWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -177,7 +177,7 @@ pub(crate) async fn patch(
 }
 
 /// `PUT /api/v1/users/{id}`: the whole person.
-#[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -190,7 +190,7 @@ pub(crate) async fn put(
 }
 
 /// `DELETE /api/v1/users/{id}`.
-#[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Deleted"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 204, description = "Deleted"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -201,7 +201,7 @@ pub(crate) async fn delete(
 }
 
 /// `POST /api/v1/users/{id}/restore`.
-#[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn restore(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -223,7 +223,7 @@ pub(crate) async fn erase(
 }
 
 /// `PUT /api/v1/users/{id}/password`: `{"password": "…", "change_required": false}`.
-#[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended"), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended"), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put_password(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -263,7 +263,7 @@ pub(crate) async fn put_password(
 }
 
 /// `POST /api/v1/users/{id}/require-password-change`.
-#[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Demanded; sessions and tokens have ended"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 204, description = "Demanded; sessions and tokens have ended"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn require_password_change(
     cx: Cx,
     PersonPath(id): PersonPath,

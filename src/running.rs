@@ -9,10 +9,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Databases};
-use crate::config::Config;
+use crate::config::{Config, Log};
 use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
-use crate::ops::health;
+use crate::ops::{health, telemetry};
 use crate::server::Doorkeeper;
 use crate::{router, server};
 
@@ -24,6 +24,11 @@ pub struct Running {
     pub(crate) app: App,
     pub address: SocketAddr,
     serving: JoinHandle<()>,
+}
+
+/// Logs as the program does, for what is built around Doorward, while what this gives is held.
+pub fn log(settings: &Log) -> impl Sized + use<> {
+    telemetry::start(settings)
 }
 
 impl Running {

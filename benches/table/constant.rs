@@ -10,7 +10,7 @@ use axum::routing::get;
 use doorward::app::Databases;
 use doorward::config::Config;
 use doorward::kernel::clock::SystemClock;
-use doorward::running::Running;
+use doorward::running::{self, Running};
 use tokio::net::TcpListener;
 
 fn body(bytes: usize) -> &'static str {
@@ -25,6 +25,8 @@ pub(crate) async fn serve(layers: bool, address: SocketAddr, bytes: usize, url: 
     if layers {
         let mut config = Config::default();
         config.keys_dir = keys.into();
+        // Each request has its span there too.
+        let _logging = running::log(&config.log);
         let options: sqlx::postgres::PgConnectOptions = url.parse().expect("a URL");
         let databases = Databases {
             pooled: options.clone(),

@@ -78,9 +78,10 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-/// Whether an SQLSTATE speaks of a state that passes: no connection, no room, a shutdown, a deadlock, a timeout.
+/// Whether an SQLSTATE speaks of a state that passes: no connection, a password that is being changed, no room, a shutdown, a deadlock, a timeout.
 fn is_passing(code: &str) -> bool {
     code.starts_with("08")
+        || code.starts_with("28")
         || code.starts_with("53")
         || code.starts_with("57")
         || matches!(code, "40001" | "40P01" | "55P03" | "25006")

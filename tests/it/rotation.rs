@@ -103,8 +103,17 @@ async fn by_hand_it_waits_until_services_know_the_next_key() {
     let (again, said) = rotate(&server, &["--alg", "ES256"]).await;
     assert!(!again, "the new next key is younger than a second: {said}");
 
+    // As long as its last token lives, it stays.
+    server.clock.advance(time::Duration::minutes(9));
+    for replica in [&server, &other] {
+        assert!(kids(replica).await.contains(&kid(&before)));
+        let answer = replica
+            .call(Method::GET, "/api/v1/users", &before, None)
+            .await;
+        assert_eq!(answer.status, 200, "nine of its ten minutes have passed");
+    }
     // Its last token has expired, and it goes.
-    server.clock.advance(time::Duration::minutes(12));
+    server.clock.advance(time::Duration::minutes(3));
     for replica in [&server, &other] {
         eventually(HEARD, "the old one has gone", async || {
             !kids(replica).await.contains(&kid(&before))

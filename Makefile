@@ -1,5 +1,5 @@
 # The newcomer's two commands are `make run` and `make test`; both do all the set-up themselves.
-.PHONY: run test demo bench faults sqlx
+.PHONY: run test demo bench faults walk sqlx
 
 run:
 	@tools/run
@@ -17,6 +17,10 @@ bench:
 
 faults:
 	@tools/faults
+
+# Every answer of the API held against /openapi.json.
+walk:
+	@tools/walk
 
 # After touching SQL: renews .sqlx/, which is committed with the query.
 sqlx:

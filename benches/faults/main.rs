@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 use load::Load;
 use proxy::{Proxy, Wire};
 use tokio::io::AsyncWriteExt;
+use tokio::task::JoinSet;
 use total::Total;
 use world::{Plan, Postgres, Replica, free_address};
 
@@ -160,34 +161,44 @@ impl Faults {
 
     /// Seconds until every replica is ready.
     async fn ready(&mut self, after: &'static str) -> f64 {
-        let began = Instant::now();
-        for replica in &self.replicas {
-            if replica.ready(&self.load.http, PATIENCE).await.is_none() {
-                self.notes.push(format!(
-                    "a replica was not ready {PATIENCE:?} after {after}"
-                ));
-            }
-        }
-        let took = began.elapsed().as_secs_f64();
+        let took = self.until(true).await.unwrap_or_else(|| {
+            let text = format!("a replica was not ready {PATIENCE:?} after {after}");
+            self.notes.push(text);
+            PATIENCE.as_secs_f64()
+        });
         eprintln!("  {after}: ready again after {took:.2} s");
         took
     }
 
     /// Waits until no replica says that it is ready, and takes down how long that took.
     async fn none_ready(&mut self) {
-        let began = Instant::now();
-        for replica in &self.replicas {
-            let asked = || self.load.http.get(replica.url("/readyz")).send();
-            while asked().await.is_ok_and(|answer| answer.status() == 200) {
-                if began.elapsed() > PATIENCE {
-                    self.notes
-                        .push("a replica without a database said it was ready".to_owned());
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        match self.until(false).await {
+            Some(took) => self.flips.push(took),
+            None => self
+                .notes
+                .push("a replica without a database said that it was ready".to_owned()),
         }
-        self.flips.push(began.elapsed().as_secs_f64());
+    }
+
+    /// Asks all replicas at once until each says that it is ready, or that it is not; seconds that took.
+    async fn until(&self, ready: bool) -> Option<f64> {
+        let began = Instant::now();
+        let mut asking = JoinSet::new();
+        for replica in &self.replicas {
+            let (http, url) = (self.load.http.clone(), replica.url("/readyz"));
+            asking.spawn(async move {
+                while began.elapsed() < PATIENCE {
+                    let asked = http.get(&url).timeout(Duration::from_secs(2)).send().await;
+                    if asked.is_ok_and(|answer| answer.status() == 200) == ready {
+                        return true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                false
+            });
+        }
+        let all = asking.join_all().await.into_iter().all(|done| done);
+        all.then(|| began.elapsed().as_secs_f64())
     }
 
     /// Asks every replica whether it lives: nothing that is broken under it may deny that.

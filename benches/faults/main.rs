@@ -225,6 +225,7 @@ impl Faults {
         self.postgres.up();
         self.all_ready("kill -9 of PostgreSQL").await;
         self.postgres.kill_backend();
+        self.postgres.back();
         self.all_ready("kill -9 of a process of PostgreSQL").await;
         self.postgres.down();
         self.postgres.up();

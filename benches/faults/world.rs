@@ -145,6 +145,26 @@ impl Postgres {
         }
     }
 
+    /// Waits until it takes connections again: after a crash it first syncs all its files.
+    pub(crate) fn back(&self) {
+        let began = Instant::now();
+        let answers = || {
+            let mut psql = std::process::Command::new(self.bin.join("psql"));
+            psql.args([
+                "-X", "-q", "-U", "postgres", "-d", "postgres", "-c", "", "-h",
+            ]);
+            let status = psql.arg(&self.folder).stderr(Stdio::null()).status();
+            status.is_ok_and(|s| s.success())
+        };
+        while !answers() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "PostgreSQL does not come back"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Leaves not a byte on its disk.
     pub(crate) fn fill(&self) {
         let script = "fallocate -l $(($(df --output=avail -B1 . | tail -1) - 4194304)) filler; dd if=/dev/zero bs=64k oflag=append conv=notrunc of=filler";

@@ -51,7 +51,7 @@ fn main() {
         rounds: number("--rounds", 3),
         seconds: number("--seconds", 5) as u64,
         pairs: number("--pairs", 2000),
-        tokens: number("--tokens", 2_000_000) as u64,
+        tokens: number("--tokens", 10_000_000) as u64,
         overload: number("--overload", 60) as u64,
     });
     for (name, measure) in picked {

@@ -122,7 +122,7 @@ impl Bench {
             what: what.to_owned(),
             figure: format!("{figure:.1} {unit}"),
             against: against.to_owned(),
-            ratio: figure / most,
+            ratio: if most > 0.0 { figure / most } else { figure },
             bound: format!("≤ {most:.1} {unit}"),
             holds: figure <= most,
         });

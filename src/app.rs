@@ -23,6 +23,7 @@ use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
 use crate::token::{SeenTokens, Unrevoked};
+use crate::users::Index;
 
 /// The program's parts.
 #[derive(Clone)]
@@ -41,6 +42,7 @@ pub struct Parts {
     pub(crate) keyring: KeyRing,
     pub(crate) clients: Clients,
     pub(crate) hasher: Hasher,
+    pub(crate) index: Index,
     pub(crate) tasks: Tasks,
     pub(crate) seen: SeenTokens,
     pub(crate) unrevoked: Unrevoked,
@@ -83,6 +85,7 @@ impl App {
             sealing,
             clients: Clients::new(),
             hasher,
+            index: Index::default(),
             tasks: Tasks::new(),
             seen: SeenTokens::new(),
             unrevoked: Unrevoked::new(),

@@ -13,7 +13,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{families, sessions, token};
+use crate::{families, sessions, token, users};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -72,6 +72,9 @@ pub(crate) fn start(app: &App) {
     let watcher = app.clone();
     app.tasks
         .spawn_until_stop(async move { watch_the_clock(&watcher).await });
+    let indexer = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { index_people(&indexer).await });
     let hearer = app.clone();
     app.tasks.spawn_until_stop(async move {
         loop {
@@ -90,6 +93,16 @@ async fn forget_old_things(app: &App) {
         if let Err(fault) = sweep(app).await {
             tracing::warn!(cause = %fault, "what has expired could not be deleted; trying again later");
         }
+    }
+}
+
+/// People from before this release, and those whom a replica of an older one still makes, are found by search from then on.
+async fn index_people(app: &App) {
+    loop {
+        if let Err(fault) = users::index_older(&Cx::internal(app, Actor::System)).await {
+            tracing::warn!(cause = %fault, "people could not be indexed for searches; trying again later");
+        }
+        sleep(SWEEP).await;
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A member that is not set is absent from answers. In requests an absent member and `null` mean the same: not set.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::model::{Address, Claims, Fields, Status, User};
@@ -28,6 +30,14 @@ impl Wrong {
         Self {
             pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
             detail: detail.into(),
+        }
+    }
+
+    /// The same, of a member of the member `outer`.
+    pub(super) fn within(self, outer: &str) -> Self {
+        Self {
+            pointer: format!("/{outer}{}", self.pointer),
+            ..self
         }
     }
 }
@@ -72,6 +82,12 @@ impl Fields {
         if let Ok(Value::Object(claims)) = serde_json::to_value(&self.claims) {
             members.extend(claims);
         }
+        if !self.external_ids.is_empty() {
+            members.insert("external_ids".to_owned(), json!(self.external_ids));
+        }
+        if !self.attributes.is_empty() {
+            members.insert("attributes".to_owned(), json!(self.attributes));
+        }
         members
     }
 
@@ -105,6 +121,8 @@ impl Fields {
                 locale: reader.text("locale"),
                 address: reader.address(),
             },
+            external_ids: reader.external_ids(),
+            attributes: reader.attributes(),
         };
         let unknown: Vec<String> = reader.members.keys().cloned().collect();
         for name in unknown {
@@ -163,12 +181,43 @@ impl Reader {
         })
     }
 
+    fn object(&mut self, name: &str) -> Option<Map<String, Value>> {
+        match self.take(name)? {
+            Value::Object(members) => Some(members),
+            _ => {
+                self.wrong.push(Wrong::new(name, "Expected an object."));
+                None
+            }
+        }
+    }
+
+    fn external_ids(&mut self) -> BTreeMap<String, String> {
+        let members = self.object("external_ids").unwrap_or_default();
+        let mut ids = BTreeMap::new();
+        for (system, id) in members {
+            match id {
+                Value::String(id) => {
+                    ids.insert(system, id);
+                }
+                Value::Null => {}
+                _ => self
+                    .wrong
+                    .push(Wrong::new(&system, "Expected a string.").within("external_ids")),
+            }
+        }
+        ids
+    }
+
+    /// Numbers are kept as the database gives them back: a whole one is whole, however it was written.
+    fn attributes(&mut self) -> Map<String, Value> {
+        let members = self.object("attributes").unwrap_or_default();
+        let set = members.into_iter().filter(|(_, value)| !value.is_null());
+        set.map(|(name, value)| (name, whole_numbers(value)))
+            .collect()
+    }
+
     fn address(&mut self) -> Option<Address> {
-        let Value::Object(members) = self.take("address")? else {
-            self.wrong
-                .push(Wrong::new("address", "Expected an object."));
-            return None;
-        };
+        let members = self.object("address")?;
         let mut reader = Self {
             members,
             wrong: Vec::new(),
@@ -186,10 +235,26 @@ impl Reader {
             .iter()
             .map(|name| Wrong::new(name, "There is no such field."));
         let wrong = reader.wrong.into_iter().chain(unknown);
-        self.wrong.extend(wrong.map(|w| Wrong {
-            pointer: format!("/address{}", w.pointer),
-            detail: w.detail,
-        }));
+        self.wrong.extend(wrong.map(|w| w.within("address")));
         (address != Address::default()).then_some(address)
+    }
+}
+
+fn whole_numbers(value: Value) -> Value {
+    match value {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole, and within 2^53 (kernel::json)"
+        )]
+        Value::Number(number) => match number.as_f64() {
+            Some(n) if number.is_f64() && n.fract() == 0.0 => json!(n as i64),
+            _ => Value::Number(number),
+        },
+        Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, value)| (name, whole_numbers(value)))
+            .collect(),
+        other => other,
     }
 }

@@ -10,9 +10,9 @@ use time::format_description::well_known::Rfc3339;
 
 use super::document::Wrong;
 use super::operations::{self, SetPassword, Update, UserError};
-use super::search::{self, Filter};
+use super::search::{Filter, Search, Sort};
 use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
-use super::{Status, User, history, life};
+use super::{Status, User, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
@@ -20,8 +20,8 @@ use crate::kernel::{Secret, UserId};
 
 const PATH: &str = "/api/v1/users";
 /// People in a page, at most and unless asked for otherwise.
-const MAX_LIMIT: i64 = 200;
-const DEFAULT_LIMIT: i64 = 50;
+const MAX_LIMIT: usize = 200;
+const DEFAULT_LIMIT: usize = 50;
 /// RFC 5789 §3.1.
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -33,20 +33,23 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
     let after = query.take("after");
     let (filter, link) = filter(&mut query)?;
     query.finish()?;
+    let unserved = filter.unserved().into_iter();
+    let refused = unserved.fold(None, |problem: Option<Problem>, parameter| {
+        let problem = problem.unwrap_or_else(|| Problem::new(ProblemKind::InvalidQuery));
+        Some(problem.parameter(parameter, "No index serves these parameters together."))
+    });
+    if let Some(refused) = refused {
+        return Err(refused);
+    }
     let name = filter.name();
     let after = after
         .map(|cursor| cx.app.cursors.decode(&name, &cursor))
         .transpose();
     let after = after.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
 
-    let mut people = search::list(&filter, after, limit + 1, &mut *cx.connection().await?).await?;
-    let more = people.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    people.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-    let next = people
-        .last()
-        .filter(|_| more)
-        .map(|last| cx.app.cursors.encode(&name, &filter.position(last)));
-    let items: Vec<_> = people.iter().map(User::to_json).collect();
+    let page = operations::list(&filter, after, limit, &cx).await?;
+    let next = page.next.map(|next| cx.app.cursors.encode(&name, &next));
+    let items: Vec<_> = page.people.iter().map(User::to_json).collect();
     let mut response = private(Json(json!({ "items": items, "next": next })).into_response());
     if let Some(next) = next {
         let query = form_urlencoded::Serializer::new(link)
@@ -64,7 +67,7 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
     Ok(response)
 }
 
-pub(super) fn limit(sent: Option<String>) -> Result<i64, Problem> {
+pub(super) fn limit(sent: Option<String>) -> Result<usize, Problem> {
     let Some(sent) = sent else {
         return Ok(DEFAULT_LIMIT);
     };
@@ -87,6 +90,20 @@ fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
     let filter = Filter {
         email: take("email"),
         username: take("username"),
+        external_id: match take("external_id") {
+            None => None,
+            Some(text) => Some(external_id(&text).ok_or_else(|| {
+                invalid(
+                    "external_id",
+                    "Expected a system and an id such as billing:cus_81.",
+                )
+            })?),
+        },
+        q: match take("q") {
+            None => None,
+            Some(text) => Some(Search::parse(&text).map_err(|expected| invalid("q", expected))?),
+        },
+        attribute: None,
         status: match take("status") {
             None => None,
             Some(text) => Some(
@@ -103,13 +120,16 @@ fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
             Some("true") => true,
             Some(_) => return Err(invalid("deleted", "Expected true or false.")),
         },
+        sort: match take("sort") {
+            None => None,
+            Some(text) => Some(Sort::parse(&text).ok_or_else(|| {
+                invalid(
+                    "sort",
+                    "Expected id, updated_at or name, with - before it for backwards.",
+                )
+            })?),
+        },
     };
-    if filter.deleted && (filter.status.is_some() || filter.updated_since.is_some()) {
-        return Err(invalid(
-            "deleted",
-            "People who are deleted are found by email and username alone.",
-        ));
-    }
     Ok((filter, link.finish()))
 }
 
@@ -120,6 +140,12 @@ fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
             "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
         )
     })
+}
+
+fn external_id(text: &str) -> Option<(String, String)> {
+    let (system, id) = text.split_once(':')?;
+    let good = validate::is_system(system) && validate::is_external_id(id);
+    good.then(|| (system.to_owned(), id.to_owned()))
 }
 
 pub(super) fn invalid(parameter: &str, detail: &'static str) -> Problem {

@@ -1,11 +1,13 @@
 //! People: the single source of truth for who they are, and its REST API.
 
+mod attributes;
 mod claims;
 mod document;
 mod fold;
 pub(crate) mod history;
 pub(crate) mod http;
 mod life;
+mod index;
 mod model;
 mod operations;
 mod own_password;
@@ -14,9 +16,11 @@ mod search;
 pub(crate) mod shapes;
 mod store;
 mod validate;
+mod words;
 
 pub(crate) use claims::claim_names;
 pub(crate) use fold::fold;
+pub(crate) use index::{Index, index_older};
 pub(crate) use model::{SignIn, Status, User, epoch};
 pub(crate) use operations::{SetPassword, UserError, create, get, set_password};
 pub(crate) use own_password::{ChoiceError, choose_password};

@@ -1,8 +1,11 @@
 //! A person: OpenID Connect's standard claims (Core §5.1) and Doorward's own fields.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -19,6 +22,8 @@ pub(crate) enum Status {
 }
 
 impl Status {
+    pub(crate) const ALL: [Self; 2] = [Self::Active, Self::Disabled];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -27,9 +32,7 @@ impl Status {
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Disabled]
-            .into_iter()
-            .find(|status| status.as_str() == text)
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 
@@ -45,6 +48,10 @@ pub(crate) struct Fields {
     pub(crate) status: Status,
     pub(crate) admin: bool,
     pub(crate) claims: Claims,
+    /// The person's key in every other system, by the system's name.
+    pub(crate) external_ids: BTreeMap<String, String>,
+    /// As the deployment declares them ([`super::attributes`]).
+    pub(crate) attributes: Map<String, Value>,
 }
 
 /// The standard claims that nothing is searched by.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, Status, User};
+use super::search::{self, Filter, Page, Position};
 use super::{patch, store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
 use crate::credentials::{self, PolicyError, throttle};
@@ -61,9 +62,10 @@ pub(crate) struct SetPassword {
     pub(crate) change_required: bool,
 }
 
-const UNIQUE: [Rule<UserError>; 2] = [
+const UNIQUE: [Rule<UserError>; 3] = [
     ("user_email_key", || UserError::Taken("email")),
     ("user_username_key", || UserError::Taken("username")),
+    ("user_external_id_key", || UserError::Taken("external_ids")),
 ];
 
 /// A person by id.
@@ -71,6 +73,20 @@ pub(crate) async fn get(id: UserId, cx: &Cx) -> Result<User, UserError> {
     store::find(id, &mut *cx.connection().await?)
         .await?
         .ok_or(UserError::Unknown)
+}
+
+/// A page of people. Where some are not found yet by what the list is read from, it is refused rather than cut short.
+pub(crate) async fn list(
+    filter: &Filter,
+    after: Option<Position>,
+    limit: usize,
+    cx: &Cx,
+) -> Result<Page, UserError> {
+    let mut connection = cx.connection().await?;
+    if filter.needs_index() && !cx.app.index.is_whole(&mut connection).await? {
+        return Err(Fault::overloaded("indexing people after an upgrade").into());
+    }
+    Ok(search::page(filter, after, limit, &mut connection).await?)
 }
 
 /// Makes a person, with a password where one is given.
@@ -162,6 +178,10 @@ pub(crate) async fn update(
         .await
         .on_constraint(&UNIQUE)?;
     let version = version.ok_or(UserError::Stale)?;
+    store::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?;
+    store::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
     if ends {
         sessions::end_all(id, &mut tx).await?;
     }
@@ -199,6 +219,7 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
     let version = store::delete(id, if_match.versions(), cx.now, &mut tx)
         .await?
         .ok_or(UserError::Stale)?;
+    store::index(id, Some(&before.fields), None, &mut tx).await?;
     sessions::end_all(id, &mut tx).await?;
     events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
     audit::record(
@@ -387,6 +408,7 @@ fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
             f.phone_number.clone(),
             f.phone_number_verified,
             f.status,
+            f.external_ids.clone(),
         )
     };
     admins_only(

@@ -1,57 +1,493 @@
-//! Lists of people: filters, each served by an index, and a keyset cursor. The one room of dynamic SQL.
+//! Lists of people: filters and sorts, each combination served by an index, and a keyset cursor. The one room of dynamic SQL.
+//!
+//! A list by `sort` is the merge of its statuses, each in the order of an index of its own. A search walks the rows of an index that begin
+//! with a word of `q`, and a filter by an attribute those of its value; both look at a bounded number of rows a page, so a page may hold fewer
+//! people than it may and the list goes on all the same.
+
+use std::ops::Bound;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, Postgres, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
 use time::OffsetDateTime;
 
 use super::fold;
 use super::model::{Status, User};
 use super::store::Row;
+use super::words::{self, LONGEST, SHORTEST};
 use crate::kernel::{Fault, UserId};
 
-/// Which people, all conditions together.
+/// Rows that one page looks at, at most, and at once.
+const EXAMINED: usize = 4000;
+const BATCH: usize = 1000;
+/// Words of a search.
+const WORDS: usize = 8;
+
+const COLUMNS: &str = "id, version, status, admin, email, email_verified, username, phone_number, phone_number_verified, \
+     name, claims, external_ids, attributes, password_change_required, created_at, updated_at";
+
+/// Which people, all conditions together, in which order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
     pub(crate) email: Option<String>,
     pub(crate) username: Option<String>,
+    /// A system and the person's key in it.
+    pub(crate) external_id: Option<(String, String)>,
+    pub(crate) q: Option<Search>,
+    /// An attribute's name and value, as the index holds them.
+    pub(crate) attribute: Option<(String, String)>,
     pub(crate) status: Option<Status>,
-    /// Changed at this time or later; the list is then in the order of the changes, otherwise in that of the ids (of creation).
+    /// Changed at this time or later.
     pub(crate) updated_since: Option<OffsetDateTime>,
-    /// Those who are deleted and not erased, instead of the others.
+    /// Only who is deleted, in place of only who is not.
     pub(crate) deleted: bool,
+    /// `None`: by id, by time of change with `updated_since`, and a search in its own order.
+    pub(crate) sort: Option<Sort>,
+}
+
+/// An order of a list, and whether it runs backwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sort {
+    by: By,
+    backwards: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// By time of creation.
+    Id,
+    UpdatedAt,
+    Name,
+}
+
+impl Sort {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (by, backwards) = match text.strip_prefix('-') {
+            Some(by) => (by, true),
+            None => (text, false),
+        };
+        let by = match by {
+            "id" => By::Id,
+            "updated_at" => By::UpdatedAt,
+            "name" => By::Name,
+            _ => return None,
+        };
+        Some(Self { by, backwards })
+    }
+}
+
+/// The words of a search, folded; those within another left out. The first are long enough for the index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Search {
+    long: Vec<String>,
+    short: Vec<String>,
+}
+
+impl Search {
+    /// Fails with what is expected.
+    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+        let folded = fold(text);
+        let mut words: Vec<&str> = words::words(&folded).collect();
+        words.sort_unstable();
+        words.dedup();
+        if words.len() > WORDS || words.iter().any(|w| w.chars().count() >= LONGEST) {
+            return Err("Expected at most 8 words of fewer than 64 characters.");
+        }
+        let alone = words
+            .iter()
+            .filter(|word| !words.iter().any(|w| w != *word && w.contains(**word)));
+        let (long, short): (Vec<_>, Vec<_>) = alone
+            .map(|word| (*word).to_owned())
+            .partition(|word| word.chars().count() >= SHORTEST);
+        if long.is_empty() {
+            return Err("Expected a word, or part of one, of three letters or more.");
+        }
+        Ok(Self { long, short })
+    }
 }
 
 impl Filter {
     /// Names the list: a cursor of one is no cursor of another.
     pub(crate) fn name(&self) -> String {
-        let status = self.status.map(Status::as_str);
+        let since = self.updated_since.map(OffsetDateTime::unix_timestamp_nanos);
         format!(
             "users {:?}",
             (
-                &self.email,
-                &self.username,
-                status,
-                self.updated_since.map(OffsetDateTime::unix_timestamp_nanos),
-                self.deleted
+                (&self.email, &self.username, &self.external_id),
+                (&self.q, &self.attribute, self.status, self.deleted),
+                (since, self.sort),
             )
         )
     }
 
-    /// Where the list goes on after this person.
-    pub(crate) fn position(&self, user: &User) -> Position {
-        Position {
-            id: user.id,
-            updated_at_us: self.updated_since.map(|_| micros(user.updated_at)),
-        }
+    /// The parameters that no index serves together; none where one does.
+    pub(crate) fn unserved(&self) -> Vec<&'static str> {
+        let unique = self.email.is_some() || self.username.is_some() || self.external_id.is_some();
+        let given = [
+            ("email", self.email.is_some()),
+            ("username", self.username.is_some()),
+            ("external_id", self.external_id.is_some()),
+            ("deleted", self.deleted),
+            ("q", self.q.is_some()),
+            ("attributes", self.attribute.is_some()),
+            ("status", self.deleted && self.status.is_some()),
+            ("updated_since", self.updated_since.is_some()),
+            ("sort", self.sort.is_some()),
+        ];
+        let by = self.sort.map(|sort| sort.by);
+        let served = if self.deleted {
+            let further = self.q.is_some() || self.attribute.is_some() || self.status.is_some();
+            !further && self.updated_since.is_none() && matches!(by, None | Some(By::Id))
+        } else if self.q.is_some() {
+            !unique && self.attribute.is_none() && self.updated_since.is_none() && by.is_none()
+        } else if self.attribute.is_some() {
+            !unique && self.updated_since.is_none() && matches!(by, None | Some(By::Id))
+        } else {
+            // At most one person: their order is any.
+            unique || self.updated_since.is_none() || matches!(by, None | Some(By::UpdatedAt))
+        };
+        let given = given
+            .into_iter()
+            .filter(|(_, is)| *is)
+            .map(|(name, _)| name);
+        if served { Vec::new() } else { given.collect() }
+    }
+
+    /// Whether it is found by what people from before there was a search have only once the job has come to them.
+    pub(crate) fn needs_index(&self) -> bool {
+        self.q.is_some() || self.order().by == By::Name
+    }
+
+    fn order(&self) -> Sort {
+        let by = if self.updated_since.is_some() {
+            By::UpdatedAt
+        } else {
+            By::Id
+        };
+        self.sort.unwrap_or(Sort {
+            by,
+            backwards: false,
+        })
+    }
+
+    fn walks(&self) -> bool {
+        self.q.is_some() || self.attribute.is_some()
     }
 }
 
 /// A place in a list.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Position {
     id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<Key>,
+}
+
+/// What the list is ordered by before the id.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Key {
     /// Microseconds since 1970, in lists by time of change.
-    updated_at_us: Option<i64>,
+    At(i64),
+    /// The folded name.
+    Name(String),
+    /// The row of a search, and which of its words is followed.
+    Suffix(String, usize),
+}
+
+/// A part of a list.
+pub(crate) struct Page {
+    pub(crate) people: Vec<User>,
+    /// Where the list goes on; `None` at its end.
+    pub(crate) next: Option<Position>,
+}
+
+/// At most `limit` people of the list from `after` on.
+pub(crate) async fn page(
+    filter: &Filter,
+    after: Option<Position>,
+    limit: usize,
+    db: &mut PgConnection,
+) -> Result<Page, Fault> {
+    if filter.walks() {
+        walk(filter, after, limit, db).await
+    } else {
+        sorted(filter, after, limit, db).await
+    }
+}
+
+type Query = QueryBuilder<Postgres>;
+
+/// A list by `sort`.
+async fn sorted(
+    filter: &Filter,
+    after: Option<Position>,
+    limit: usize,
+    db: &mut PgConnection,
+) -> Result<Page, Fault> {
+    let order = filter.order();
+    let mut query = Query::new(format!("select {COLUMNS} from ("));
+    // Constants, so that the plan knows the index of each part.
+    let parts = match (filter.deleted, filter.status) {
+        (true, _) => vec!["deleted_at is not null".to_owned()],
+        (false, Some(status)) => vec![of(status)],
+        (false, None) => Status::ALL.map(of).to_vec(),
+    };
+    for (n, part) in parts.into_iter().enumerate() {
+        if n > 0 {
+            query.push(" union all ");
+        }
+        query.push(format!(
+            r#"select {COLUMNS}, name_folded from "user" where {part}"#
+        ));
+        conditions(filter, order, after.as_ref(), &mut query);
+    }
+    let direction = if order.backwards { "desc" } else { "asc" };
+    query.push(") as listed order by ");
+    match order.by {
+        By::Id => {}
+        By::UpdatedAt => _ = query.push("updated_at ").push(direction).push(", "),
+        By::Name => _ = query.push("name_folded ").push(direction).push(", "),
+    }
+    query.push("id ").push(direction).push(" limit ");
+    query.push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+    let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
+    let more = rows.len() > limit;
+    let people = rows.into_iter().take(limit).map(TryInto::try_into);
+    let people: Vec<User> = people.collect::<Result<_, _>>()?;
+    let next = people.last().filter(|_| more).map(|last| Position {
+        id: last.id,
+        key: match order.by {
+            By::Id => None,
+            By::UpdatedAt => Some(Key::At(micros(last.updated_at))),
+            By::Name => Some(Key::Name(words::name_folded(last.fields.name.as_deref()))),
+        },
+    });
+    Ok(Page { people, next })
+}
+
+fn of(status: Status) -> String {
+    format!("deleted_at is null and status = '{}'", status.as_str())
+}
+
+fn conditions(filter: &Filter, order: Sort, after: Option<&Position>, query: &mut Query) {
+    if let Some(email) = &filter.email {
+        query.push(" and email_folded = ").push_bind(fold(email));
+    }
+    if let Some(username) = &filter.username {
+        query
+            .push(" and username_folded = ")
+            .push_bind(fold(username));
+    }
+    if let Some((system, id)) = &filter.external_id {
+        query.push(" and id = (select user_id from user_external_id where system = ");
+        query.push_bind(system.clone()).push(" and external_id = ");
+        query.push_bind(id.clone()).push(")");
+    }
+    if let Some(since) = filter.updated_since {
+        query.push(" and updated_at >= ").push_bind(since);
+    }
+    if order.by == By::Name {
+        query.push(" and name_folded is not null");
+    }
+    let Some(Position { id, key }) = after else {
+        return;
+    };
+    let further = if order.backwards { " < " } else { " > " };
+    match key {
+        None => _ = query.push(" and id").push(further).push_bind(id.0),
+        Some(Key::At(us)) => {
+            let at = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(*us);
+            query.push(" and (updated_at, id)").push(further).push("(");
+            query.push_bind(at).push(", ").push_bind(id.0).push(")");
+        }
+        Some(Key::Name(name) | Key::Suffix(name, _)) => {
+            query.push(" and (name_folded, id)").push(further).push("(");
+            query.push_bind(name.clone()).push(", ");
+            query.push_bind(id.0).push(")");
+        }
+    }
+}
+
+/// A row of the index that is walked, and the person that it leads to, where they are within the filter.
+struct Step {
+    user_id: UserId,
+    suffix: Option<String>,
+    person: Option<Row>,
+}
+
+impl FromRow<'_, PgRow> for Step {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let within: bool = row.try_get("within")?;
+        Ok(Self {
+            user_id: row.try_get("user_id")?,
+            suffix: row.try_get("suffix")?,
+            person: within.then(|| Row::from_row(row)).transpose()?,
+        })
+    }
+}
+
+/// A list by the rows of an index, in its own order.
+async fn walk(
+    filter: &Filter,
+    after: Option<Position>,
+    limit: usize,
+    db: &mut PgConnection,
+) -> Result<Page, Fault> {
+    let followed = match (&filter.q, &after) {
+        (None, _) => 0,
+        (Some(q), None) => rarest(q, db).await?,
+        (Some(_), Some(position)) => match position.key {
+            Some(Key::Suffix(_, word)) => word,
+            _ => 0,
+        },
+    };
+    let mut page = Page {
+        people: Vec::new(),
+        next: after,
+    };
+    let mut examined = 0;
+    // What is asked for lies side by side as a rule; where much is passed over, more is looked at at once.
+    let mut batch = limit + 1 + limit / 4;
+    while examined < EXAMINED {
+        let steps = steps(filter, followed, page.next.as_ref(), batch, db).await?;
+        let exhausted = steps.len() < batch;
+        examined += steps.len();
+        for step in steps {
+            if page.people.len() == limit {
+                return Ok(page);
+            }
+            page.next = Some(Position {
+                id: step.user_id,
+                key: step.suffix.clone().map(|s| Key::Suffix(s, followed)),
+            });
+            let Some(person) = step.person else {
+                continue;
+            };
+            let person = User::try_from(person)?;
+            if is_first(filter, followed, step.suffix.as_deref(), &person) {
+                page.people.push(person);
+            }
+        }
+        if exhausted {
+            page.next = None;
+            break;
+        }
+        batch = BATCH;
+    }
+    Ok(page)
+}
+
+/// Whether the person is shown at this row: at the least of theirs that begin with the word, so at one alone; and at none that a replica
+/// of an older release left behind.
+fn is_first(filter: &Filter, followed: usize, suffix: Option<&str>, person: &User) -> bool {
+    let (Some(q), Some(suffix)) = (&filter.q, suffix) else {
+        return true;
+    };
+    let theirs = words::suffixes(&person.fields);
+    let word = q.long[followed].as_str();
+    theirs
+        .range::<str, _>((Bound::Included(word), Bound::Unbounded))
+        .next()
+        .is_some_and(|first| first == suffix)
+}
+
+async fn steps(
+    filter: &Filter,
+    followed: usize,
+    after: Option<&Position>,
+    batch: usize,
+    db: &mut PgConnection,
+) -> Result<Vec<Step>, Fault> {
+    let order = filter.order();
+    let (direction, further) = if order.backwards {
+        ("desc", " < ")
+    } else {
+        ("asc", " > ")
+    };
+    let mut query = Query::new(format!(
+        r#"select step.user_id, step.suffix, "user".id is not null as within, {COLUMNS} from ("#
+    ));
+    if let Some(q) = &filter.q {
+        query.push("select user_id, suffix from user_word where ");
+        begins_with(&q.long[followed], &mut query);
+        if let Some(Position {
+            id,
+            key: Some(Key::Suffix(suffix, _)),
+        }) = after
+        {
+            query.push(" and (suffix, user_id) > (");
+            query.push_bind(suffix.clone()).push(", ");
+            query.push_bind(id.0).push(")");
+        }
+        query.push(" order by suffix, user_id");
+    } else if let Some((name, value)) = &filter.attribute {
+        query.push("select user_id, null as suffix from user_attribute where name = ");
+        query.push_bind(name.clone()).push(" and value = ");
+        query.push_bind(value.clone());
+        if let Some(Position { id, .. }) = after {
+            query.push(" and user_id").push(further).push_bind(id.0);
+        }
+        query.push(" order by user_id ").push(direction);
+    }
+    query.push(" limit ");
+    query.push_bind(i64::try_from(batch).unwrap_or(i64::MAX));
+    query.push(r#") as step left join "user" on "user".id = step.user_id and deleted_at is null"#);
+    if let Some(status) = filter.status {
+        query.push(" and status = ").push_bind(status.as_str());
+    }
+    if let Some(q) = &filter.q {
+        for (n, word) in q.long.iter().chain(&q.short).enumerate() {
+            if n != followed {
+                // Letters and digits alone: nothing that `like` would take for a sign of its own.
+                let like = format!("%{word}%");
+                for (before, column) in [
+                    (" and (", "name_folded"),
+                    (" or ", "email_folded"),
+                    (" or ", "username_folded"),
+                ] {
+                    query.push(before).push(column).push(" like ");
+                    query.push_bind(like.clone());
+                }
+                query.push(")");
+            }
+        }
+    }
+    query.push(if filter.q.is_some() {
+        " order by step.suffix, step.user_id"
+    } else {
+        " order by step.user_id "
+    });
+    if filter.q.is_none() {
+        query.push(direction);
+    }
+    Ok(query.build_query_as().fetch_all(db).await?)
+}
+
+/// The word of which there are fewest rows, as far as a page would look.
+async fn rarest(q: &Search, db: &mut PgConnection) -> Result<usize, Fault> {
+    let mut rarest = (0, i64::MAX);
+    if q.long.len() == 1 {
+        return Ok(0);
+    }
+    for (n, word) in q.long.iter().enumerate() {
+        let mut query = Query::new("select count(*) from (select from user_word where ");
+        begins_with(word, &mut query);
+        query
+            .push(" limit ")
+            .push_bind(rarest.1.min(EXAMINED as i64 + 1));
+        query.push(") as counted");
+        let count: i64 = query.build_query_scalar().fetch_one(&mut *db).await?;
+        if count < rarest.1 {
+            rarest = (n, count);
+        }
+    }
+    Ok(rarest.0)
+}
+
+fn begins_with(word: &str, query: &mut Query) {
+    query.push("suffix >= ").push_bind(word.to_owned());
+    query.push(" and suffix < ");
+    query.push_bind(format!("{word}\u{10ffff}"));
 }
 
 #[expect(
@@ -62,62 +498,23 @@ fn micros(at: OffsetDateTime) -> i64 {
     (at.unix_timestamp_nanos() / 1000) as i64
 }
 
-/// At most `limit` people of the list from `after` on.
-pub(crate) async fn list(
-    filter: &Filter,
-    after: Option<Position>,
-    limit: i64,
-    db: &mut PgConnection,
-) -> Result<Vec<User>, Fault> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        r#"
-        select id, version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
-          from "user"
-         where deleted_at is "#,
-    );
-    query.push(if filter.deleted { "not null" } else { "null" });
-    if let Some(email) = &filter.email {
-        query.push(" and email_folded = ").push_bind(fold(email));
-    }
-    if let Some(username) = &filter.username {
-        query
-            .push(" and username_folded = ")
-            .push_bind(fold(username));
-    }
-    if let Some(status) = filter.status {
-        query.push(" and status = ").push_bind(status.as_str());
-    }
-    if let Some(since) = filter.updated_since {
-        query.push(" and updated_at >= ").push_bind(since);
-    }
-    match after {
-        Some(Position {
-            id,
-            updated_at_us: Some(us),
-        }) => {
-            let at = OffsetDateTime::UNIX_EPOCH + time::Duration::microseconds(us);
-            query
-                .push(" and (updated_at, id) > (")
-                .push_bind(at)
-                .push(", ")
-                .push_bind(id.0)
-                .push(")");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_is_its_words() {
+        let search = |text| Search::parse(text).map(|s| (s.long, s.short));
+        let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            search("ADA ada@Exam da l% li"),
+            Ok((words(&["ada", "exam"]), words(&["li"])))
+        );
+        for bad in ["", "ad", "a b c", "%%%", "_'"] {
+            assert!(search(bad).is_err(), "{bad}");
         }
-        Some(Position {
-            id,
-            updated_at_us: None,
-        }) => {
-            query.push(" and id > ").push_bind(id.0);
-        }
-        None => {}
+        let long = "a".repeat(64);
+        assert!(search(&long).is_err());
+        assert!(search("aaa bbb ccc ddd eee fff ggg hhh iii").is_err());
     }
-    query.push(if filter.updated_since.is_some() {
-        " order by updated_at, id"
-    } else {
-        " order by id"
-    });
-    query.push(" limit ").push_bind(limit);
-    let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -3,6 +3,8 @@
 // Read by the derive macros alone.
 #![expect(dead_code, reason = "descriptions: nothing is ever made of these")]
 
+use std::collections::BTreeMap;
+
 use utoipa::{IntoParams, ToSchema};
 
 use super::model::{Address, Status};
@@ -42,9 +44,10 @@ pub(crate) struct UserShape {
     zoneinfo: Option<String>,
     locale: Option<String>,
     address: Option<Address>,
+    external_ids: Option<BTreeMap<String, String>>,
 }
 
-/// What callers write of a person: at least one of `email`, `username`, `phone_number`.
+/// What callers write of a person: at least one of `email`, `username`, `phone_number` and `external_ids`.
 #[derive(ToSchema)]
 #[schema(as = UserWrite)]
 pub(crate) struct UserWriteShape {
@@ -81,6 +84,8 @@ pub(crate) struct UserWriteShape {
     zoneinfo: Option<String>,
     locale: Option<String>,
     address: Option<Address>,
+    /// The person's key in each other system, such as `{"billing": "cus_81"}`.
+    external_ids: Option<BTreeMap<String, String>>,
 }
 
 /// A page of people.
@@ -116,10 +121,16 @@ pub(crate) struct ListParams {
     email: Option<String>,
     /// Exactly this username, without regard to case.
     username: Option<String>,
+    /// Exactly this key in that system, such as `billing:cus_81`.
+    external_id: Option<String>,
+    /// Parts of words of the name, address or username, each of three letters or more; in an order of its own.
+    q: Option<String>,
     status: Option<Status>,
     /// Changed at or after this time (RFC 3339).
     #[param(format = DateTime)]
     updated_since: Option<String>,
     /// Those who are deleted and not erased, instead of the others; with `email` and `username` alone.
     deleted: Option<bool>,
+    /// `id`, `updated_at` or `name`, with `-` before it for backwards.
+    sort: Option<String>,
 }

@@ -1,14 +1,14 @@
 //! People's SQL.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::fold;
 use super::model::{Fields, SignIn, Standing, Status, User};
+use super::{attributes, fold, words};
 use crate::kernel::{Fault, Secret, UserId};
 
 /// The columns of a person as the API shows them.
@@ -25,6 +25,8 @@ pub(super) struct Row {
     phone_number_verified: bool,
     name: Option<String>,
     claims: Value,
+    external_ids: Value,
+    attributes: Value,
     password_change_required: bool,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -49,6 +51,12 @@ impl TryFrom<Row> for User {
                 admin: row.admin,
                 claims: serde_json::from_value(row.claims)
                     .map_err(|e| Fault::internal("reading a person's claims", e))?,
+                external_ids: serde_json::from_value(row.external_ids)
+                    .map_err(|e| Fault::internal("reading a person's external ids", e))?,
+                attributes: match row.attributes {
+                    Value::Object(attributes) => attributes,
+                    _ => Map::new(),
+                },
             },
             password_change_required: row.password_change_required,
             created_at: row.created_at,
@@ -67,7 +75,7 @@ pub(super) async fn find(id: UserId, db: &mut PgConnection) -> Result<Option<Use
         Row,
         r#"
         select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at
           from "user"
          where id = $1
            and deleted_at is null"#,
@@ -85,7 +93,7 @@ pub(crate) async fn find_many(ids: &[UserId], db: &mut PgConnection) -> Result<V
         Row,
         r#"
         select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at
           from "user"
          where id = any ($1)
            and deleted_at is null"#,
@@ -117,7 +125,7 @@ pub(super) async fn find_for_update(
         Row,
         r#"
         select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at
           from "user"
          where id = $1
            and deleted_at is null
@@ -217,7 +225,7 @@ pub(crate) async fn find_standing(
     .transpose()
 }
 
-/// Writes a new person. The constraints decide whether the identifiers are free.
+/// Writes a new person and what they are found by. The constraints decide whether the identifiers are free.
 pub(super) async fn insert(
     user: &User,
     password_hash: Option<&Secret<String>>,
@@ -225,12 +233,28 @@ pub(super) async fn insert(
     db: &mut PgConnection,
 ) -> Result<(), sqlx::Error> {
     let f = &user.fields;
+    let (systems, external_ids) = pairs(&f.external_ids);
+    let attributes = searched_attributes(f);
+    let (names, values) = pairs(&attributes);
     sqlx::query!(
         r#"
+        with word as (
+            insert into user_word (suffix, user_id)
+            select suffix, $1
+              from unnest($22::text[]) as listed (suffix)
+        ), external_id as (
+            insert into user_external_id (system, external_id, user_id)
+            select system, external_id, $1
+              from unnest($23::text[], $24::text[]) as listed (system, external_id)
+        ), attribute as (
+            insert into user_attribute (name, value, user_id)
+            select name, value, $1
+              from unnest($25::text[], $26::text[]) as listed (name, value)
+        )
         insert into "user" (id, version, status, admin, email, email_folded, email_verified, username, username_folded, phone_number,
                             phone_number_verified, name, claims, password_hash, password_change_required, tokens_valid_from,
-                            created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"#,
+                            created_at, updated_at, external_ids, attributes, name_folded)
+        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"#,
         user.id.0,
         user.version,
         f.status.as_str(),
@@ -249,14 +273,204 @@ pub(super) async fn insert(
         tokens_valid_from,
         user.created_at,
         user.updated_at,
+        json!(f.external_ids),
+        json!(f.attributes),
+        words::name_folded(f.name.as_deref()),
+        &listed(words::suffixes(f)),
+        &systems,
+        &external_ids,
+        &names,
+        &values,
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
+/// Writes what the person is found by, in place of what they were found by before; `None`: not at all. For every change that adds, changes,
+/// hides or brings back a person, in its transaction. What they are found by follows from their fields alone, so nothing is read.
+pub(super) async fn index(
+    id: UserId,
+    before: Option<&Fields>,
+    after: Option<&Fields>,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    let words = |fields: Option<&Fields>| fields.map(words::suffixes).unwrap_or_default();
+    let (words_before, words_after) = (words(before), words(after));
+    let attributes = |fields: Option<&Fields>| fields.map(searched_attributes).unwrap_or_default();
+    let (attributes_before, attributes_after) = (attributes(before), attributes(after));
+    if words_before == words_after && attributes_before == attributes_after {
+        return Ok(());
+    }
+    let gone: Vec<String> = words_before.difference(&words_after).cloned().collect();
+    let new: Vec<String> = words_after.difference(&words_before).cloned().collect();
+    let (gone_names, gone_values) = pairs(&without(&attributes_before, &attributes_after));
+    let (names, values) = pairs(&without(&attributes_after, &attributes_before));
+    sqlx::query!(
+        r#"
+        with gone_word as (
+            delete from user_word
+             where user_id = $1
+               and suffix = any ($2::text[])
+        ), gone_attribute as (
+            delete from user_attribute
+             where user_id = $1
+               and (name, value) in (select name, value from unnest($4::text[], $5::text[]) as listed (name, value))
+        ), word as (
+            insert into user_word (suffix, user_id)
+            select suffix, $1
+              from unnest($3::text[]) as listed (suffix)
+                on conflict do nothing
+        )
+        insert into user_attribute (name, value, user_id)
+        select name, value, $1
+          from unnest($6::text[], $7::text[]) as listed (name, value)
+            on conflict do nothing"#,
+        id.0,
+        &gone,
+        &new,
+        &gone_names,
+        &gone_values,
+        &names,
+        &values,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Gives the person the external ids of `after` in place of those of `before`; `None`: none. The constraint decides whether they are free.
+/// Hiding a person frees none of them.
+pub(super) async fn hold_external_ids(
+    id: UserId,
+    before: Option<&Fields>,
+    after: Option<&Fields>,
+    db: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    let ids = |fields: Option<&Fields>| fields.map(|f| f.external_ids.clone()).unwrap_or_default();
+    let (before, after) = (ids(before), ids(after));
+    if before == after {
+        return Ok(());
+    }
+    let (gone_systems, gone_ids) = pairs(&without(&before, &after));
+    let (systems, external_ids) = pairs(&without(&after, &before));
+    sqlx::query!(
+        r#"
+        with gone as (
+            delete from user_external_id
+             where user_id = $1
+               and (system, external_id) in (select system, external_id from unnest($2::text[], $3::text[]) as listed (system, external_id))
+        )
+        insert into user_external_id (system, external_id, user_id)
+        select system, external_id, $1
+          from unnest($4::text[], $5::text[]) as listed (system, external_id)"#,
+        id.0,
+        &gone_systems,
+        &gone_ids,
+        &systems,
+        &external_ids,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes what up to `limit` people are found by who are from before there was a search; gives how many they were. A row that somebody changes just now
+/// is left for the next time.
+pub(super) async fn index_older(limit: i64, db: &mut PgConnection) -> Result<usize, Fault> {
+    let people = sqlx::query!(
+        r#"
+        select id, name, email, username, deleted_at is not null as "deleted!"
+          from "user"
+         where name_folded is null
+         order by id
+         limit $1
+           for no key update skip locked"#,
+        limit,
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let (mut ids, mut names) = (Vec::new(), Vec::new());
+    let (mut owners, mut suffixes) = (Vec::new(), Vec::new());
+    for person in people {
+        ids.push(person.id);
+        names.push(words::name_folded(person.name.as_deref()));
+        if !person.deleted {
+            let fields = Fields {
+                name: person.name,
+                email: person.email,
+                username: person.username,
+                ..Fields::default()
+            };
+            for suffix in words::suffixes(&fields) {
+                owners.push(person.id);
+                suffixes.push(suffix);
+            }
+        }
+    }
+    sqlx::query!(
+        r#"
+        with word as (
+            insert into user_word (suffix, user_id)
+            select suffix, user_id
+              from unnest($1::text[], $2::uuid[]) as listed (suffix, user_id)
+                on conflict do nothing
+        )
+        update "user"
+           set name_folded = listed.name_folded
+          from unnest($3::uuid[], $4::text[]) as listed (id, name_folded)
+         where "user".id = listed.id"#,
+        &suffixes,
+        &owners,
+        &ids,
+        &names,
+    )
+    .execute(db)
+    .await?;
+    Ok(ids.len())
+}
+
+/// Whether everybody is found who should be.
+pub(super) async fn is_indexed(db: &mut PgConnection) -> Result<bool, Fault> {
+    Ok(sqlx::query_scalar!(
+        r#"select not exists (select from "user" where name_folded is null) as "indexed!""#
+    )
+    .fetch_one(db)
+    .await?)
+}
+
+/// The attributes that a filter may name: the plain ones, as texts.
+fn searched_attributes(fields: &Fields) -> BTreeMap<String, String> {
+    let plain = fields
+        .attributes
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), attributes::filtered(name, value)?)));
+    plain.collect()
+}
+
+fn without(
+    all: &BTreeMap<String, String>,
+    others: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    all.iter()
+        .filter(|(name, value)| others.get(*name) != Some(value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn pairs(of: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
+    of.iter()
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .unzip()
+}
+
+fn listed(set: BTreeSet<String>) -> Vec<String> {
+    set.into_iter().collect()
+}
+
 /// Writes the fields where the person is at one of `versions` (`None`: at any) and gives the new version. Of racing writers that
-/// name the same version exactly one finds it: the guard is in the statement. `ends`: and ends everything given out before.
+/// name the same version exactly one finds it: the guard is in the statement. `ends`: and ends everything given out before. Of somebody whom no search
+/// finds yet ([`index_older`]) that stays so.
 pub(super) async fn update(
     id: UserId,
     fields: &Fields,
@@ -271,6 +485,7 @@ pub(super) async fn update(
            set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
                phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
                tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
+               external_ids = $16, attributes = $17, name_folded = case when name_folded is not null then $18 end,
                version = version + 1,
                updated_at = $15
          where id = $1
@@ -292,6 +507,9 @@ pub(super) async fn update(
         serde_json::to_value(&fields.claims).unwrap_or_default(),
         ends,
         now,
+        json!(fields.external_ids),
+        json!(fields.attributes),
+        words::name_folded(fields.name.as_deref()),
     )
     .fetch_optional(db)
     .await
@@ -330,7 +548,7 @@ pub(super) async fn find_deleted_for_update(
         Row,
         r#"
         select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at
           from "user"
          where id = $1
            and deleted_at is not null
@@ -351,7 +569,7 @@ pub(super) async fn find_even_deleted(
         Row,
         r#"
         select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
-               name, claims, password_change_required, created_at, updated_at
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at
           from "user"
          where id = $1"#,
         id.0,

@@ -1,5 +1,6 @@
 //! What the fields of a person may hold.
 
+use serde_json::{Map, Value};
 use time::{Date, Month};
 use url::Url;
 
@@ -9,6 +10,9 @@ use super::model::Fields;
 /// Characters of names and the like, and of addresses and URLs.
 const LINE: usize = 255;
 const LONG: usize = 1000;
+/// Systems in which a person may have an id, and bytes of a person's attributes.
+const SYSTEMS: usize = 16;
+const ATTRIBUTES: usize = 16 * 1024;
 
 /// Checks the whole person; all that is wrong is told at once.
 pub(super) fn validate(fields: &Fields) -> Result<(), Vec<Wrong>> {
@@ -113,11 +117,33 @@ pub(super) fn validate(fields: &Fields) -> Result<(), Vec<Wrong>> {
     for w in &mut wrong {
         w.pointer = w.pointer.replace("~1", "/");
     }
-    if fields.email.is_none() && fields.username.is_none() && fields.phone_number.is_none() {
+    if fields.email.is_none()
+        && fields.username.is_none()
+        && fields.phone_number.is_none()
+        && fields.external_ids.is_empty()
+    {
         wrong.push(Wrong {
             pointer: String::new(),
-            detail: "Expected at least one of email, username and phone_number.".to_owned(),
+            detail: "Expected at least one of email, username, phone_number and external_ids."
+                .to_owned(),
         });
+    }
+    if fields.external_ids.len() > SYSTEMS {
+        let detail = format!("Expected at most {SYSTEMS} systems.");
+        wrong.push(Wrong::new("external_ids", detail));
+    }
+    for (system, id) in &fields.external_ids {
+        if !is_system(system) || !is_external_id(id) {
+            let detail = "Expected a system's name of 1 to 32 of a-z, 0-9, - and _, and an id of 1 to 128 characters.";
+            wrong.push(Wrong::new(system, detail).within("external_ids"));
+        }
+    }
+    if !fields.attributes.is_empty() {
+        wrong.push(Wrong::new("attributes", "No attributes are declared."));
+    }
+    if !is_storable(&fields.attributes) {
+        let detail = "Expected at most 16 KiB without the character U+0000.";
+        wrong.push(Wrong::new("attributes", detail));
     }
     if fields.email_verified && fields.email.is_none() {
         wrong.push(Wrong::new(
@@ -185,6 +211,36 @@ fn is_username(text: &str) -> bool {
         && !text.contains('@')
         && text.trim() == text
         && text.chars().all(is_plain)
+}
+
+/// The name of another system: a closed alphabet, so that `billing:cus_81` is read in one way.
+pub(super) fn is_system(name: &str) -> bool {
+    (1..=32).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_'))
+}
+
+pub(super) fn is_external_id(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && text.trim() == text && text.chars().all(is_plain)
+}
+
+/// PostgreSQL's texts hold no U+0000.
+fn is_storable(attributes: &Map<String, Value>) -> bool {
+    fn holds_nul(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(items) => items.iter().any(holds_nul),
+            Value::Object(members) => members
+                .iter()
+                .any(|(name, value)| name.contains('\0') || holds_nul(value)),
+            _ => false,
+        }
+    }
+    let nul = attributes
+        .iter()
+        .any(|(name, value)| name.contains('\0') || holds_nul(value));
+    !nul && serde_json::to_string(attributes).is_ok_and(|text| text.len() <= ATTRIBUTES)
 }
 
 fn is_phone_number(text: &str) -> bool {

@@ -18,6 +18,7 @@ mod client_auth;
 mod clients;
 mod discovery;
 mod examples;
+mod find;
 mod health;
 mod hygiene;
 mod introspection;

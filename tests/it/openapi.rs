@@ -51,6 +51,7 @@ async fn shapes_are_those_of_real_answers() {
         "picture": "https://a.example/p", "website": "https://a.example", "gender": "female", "birthdate": "1815-12-10",
         "zoneinfo": "Europe/London", "locale": "en-GB",
         "address": { "formatted": "a", "street_address": "b", "locality": "c", "region": "d", "postal_code": "e", "country": "f" },
+        "external_ids": { "billing": "cus_81" },
     });
     assert_eq!(schema("UserWrite"), members(&written));
     let user = server.user(written).await;

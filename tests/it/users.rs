@@ -519,7 +519,7 @@ async fn lists_page_by_cursor_and_miss_nobody() {
     for i in 0..23 {
         let status = if i % 3 == 0 { "disabled" } else { "active" };
         assert_eq!(
-            api.create(json!({ "username": format!("p{i}"), "status": status }))
+            api.create(json!({ "username": format!("p{i}"), "status": status, "name": format!("N{}", i % 4) }))
                 .await
                 .status,
             201
@@ -531,6 +531,12 @@ async fn lists_page_by_cursor_and_miss_nobody() {
         "status=disabled&",
         "updated_since=2020-01-01T00:00:00Z&",
         "status=active&updated_since=2020-01-01T00:00:00%2B01:00&",
+        "sort=-id&",
+        "sort=name&",
+        "sort=-name&status=active&",
+        "sort=updated_at&",
+        "sort=-updated_at&status=disabled&",
+        "sort=-updated_at&updated_since=2020-01-01T00:00:00Z&",
     ] {
         let whole = api.get(&format!("{USERS}?{query}limit=200")).await.json();
         assert!(whole["next"].is_null());
@@ -633,7 +639,7 @@ async fn queries_are_refused_by_name() {
         ("limit=%2B5", "limit"),
         ("status=gone", "status"),
         ("updated_since=yesterday", "updated_since"),
-        ("sort=name", "sort"),
+        ("sort=age", "sort"),
         ("Limit=1", "Limit"),
     ] {
         let problem = api

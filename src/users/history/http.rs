@@ -18,7 +18,7 @@ pub(crate) async fn get(
     PersonPath(id): PersonPath,
     mut query: Query,
 ) -> Result<Response, Problem> {
-    let limit = limit(query.take("limit"))?;
+    let wanted = limit(query.take("limit"))?;
     let after = query.take("after");
     query.finish()?;
     let name = format!("history {id}");
@@ -26,8 +26,8 @@ pub(crate) async fn get(
         .map(|cursor| cx.app.cursors.decode::<i64>(&name, &cursor))
         .transpose();
     let before = before.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
-    let mut changes = operations::list(id, before, limit + 1, &cx).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let most = i64::try_from(wanted).unwrap_or(i64::MAX - 1) + 1;
+    let mut changes = operations::list(id, before, most, &cx).await?;
     let more = changes.len() > wanted;
     changes.truncate(wanted);
     let next = changes

@@ -23,7 +23,7 @@ use crate::keys::{self, Bootstrapped, KeyRing};
 use crate::meters::Meters;
 use crate::ops::watch::Watch;
 use crate::token::{SeenTokens, Unrevoked};
-use crate::users::Index;
+use crate::users::{Attributes, Index};
 
 /// The program's parts.
 #[derive(Clone)]
@@ -43,6 +43,7 @@ pub struct Parts {
     pub(crate) clients: Clients,
     pub(crate) hasher: Hasher,
     pub(crate) index: Index,
+    pub(crate) attributes: Attributes,
     pub(crate) tasks: Tasks,
     pub(crate) seen: SeenTokens,
     pub(crate) unrevoked: Unrevoked,
@@ -86,6 +87,7 @@ impl App {
             clients: Clients::new(),
             hasher,
             index: Index::default(),
+            attributes: Attributes::default(),
             tasks: Tasks::new(),
             seen: SeenTokens::new(),
             unrevoked: Unrevoked::new(),

@@ -7,7 +7,8 @@
 //! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
 //! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out ·
 //!   `consent` what people let clients have
-//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `audit`
+//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `audit` ·
+//!   `idempotency` requests that make something make it once
 //! - tools: [`config`] · `db` · `fetch` the one outbound client · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
 
@@ -36,6 +37,7 @@ mod fetch;
 #[cfg(test)]
 mod fuzz;
 mod http;
+mod idempotency;
 mod jobs;
 mod jose;
 pub mod kernel;

@@ -66,6 +66,9 @@ pub fn table() -> Vec<Route> {
         // admins and other systems
         route(Method::GET,    "/api/v1/users",                                 Access::Scope(USERS_READ),  get(users::http::list)),
         route(Method::POST,   "/api/v1/users",                                 Access::Scope(USERS_WRITE), post(users::http::create)),
+        route(Method::POST,   "/api/v1/users/batch",                           Access::Scope(USERS_WRITE), post(users::batch::post)),
+        route(Method::GET,    "/api/v1/users/schema",                          Access::Scope(USERS_READ),  get(users::schema::get)),
+        route(Method::PUT,    "/api/v1/users/schema",                          Access::Scope(USERS_WRITE), put(users::schema::put)),
         route(Method::GET,    "/api/v1/users/{id}",                            Access::Scope(USERS_READ),  get(users::http::get)),
         route(Method::PATCH,  "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), patch(users::http::patch)),
         route(Method::PUT,    "/api/v1/users/{id}",                            Access::Scope(USERS_WRITE), put(users::http::put)),

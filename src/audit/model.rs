@@ -12,6 +12,7 @@ pub(crate) enum Action {
     UserDeleted,
     UserRestored,
     UserErased,
+    AttributesDeclared,
     PasswordSet,
     PasswordChanged,
     PasswordChangeRequired,
@@ -42,6 +43,7 @@ impl Action {
             Self::UserDeleted => "user.deleted",
             Self::UserRestored => "user.restored",
             Self::UserErased => "user.erased",
+            Self::AttributesDeclared => "attributes.declared",
             Self::PasswordSet => "password.set",
             Self::PasswordChanged => "password.changed",
             Self::PasswordChangeRequired => "password.change_required",
@@ -74,6 +76,8 @@ pub(crate) enum Target<'a> {
     Changed(UserId, i64),
     Client(&'a ClientId),
     SigningKey(&'a str),
+    /// Its version.
+    AttributeSchema(i64),
 }
 
 impl Target<'_> {
@@ -82,20 +86,23 @@ impl Target<'_> {
             Self::User(_) | Self::Changed(..) => "user",
             Self::Client(_) => "client",
             Self::SigningKey(_) => "signing_key",
+            Self::AttributeSchema(_) => "attribute_schema",
         }
     }
 
     pub(super) fn user(&self) -> Option<UserId> {
         match self {
             Self::User(id) | Self::Changed(id, _) => Some(*id),
-            Self::Client(_) | Self::SigningKey(_) => None,
+            Self::Client(_) | Self::SigningKey(_) | Self::AttributeSchema(_) => None,
         }
     }
 
     pub(super) fn version(&self) -> Option<i64> {
         match self {
             Self::Changed(_, version) => Some(*version),
-            Self::User(_) | Self::Client(_) | Self::SigningKey(_) => None,
+            Self::User(_) | Self::Client(_) | Self::SigningKey(_) | Self::AttributeSchema(_) => {
+                None
+            }
         }
     }
 
@@ -104,6 +111,7 @@ impl Target<'_> {
             Self::User(id) | Self::Changed(id, _) => id.to_string(),
             Self::Client(id) => id.to_string(),
             Self::SigningKey(kid) => (*kid).to_owned(),
+            Self::AttributeSchema(version) => version.to_string(),
         }
     }
 }

@@ -72,6 +72,7 @@ async fn make(app: &App) -> Result<Made, CliError> {
             password: password.clone(),
             change_required: false,
         }),
+        None,
         &cx,
     )
     .await?;

@@ -93,8 +93,8 @@ pub(super) async fn run(command: UserCommand, app: &App) -> Result<(), CliError>
             }
             document.insert("email_verified".to_owned(), json!(create.email_verified));
             document.insert("admin".to_owned(), json!(create.admin));
-            let user = users::create(document, password, &cx).await?;
-            create.format.print(&Value::Object(user.to_json()))
+            let made = users::create(document, password, None, &cx).await?;
+            create.format.print(&Value::Object(made.person))
         }
         UserCommand::Show(One { id, format }) => format.print(&Value::Object(
             users::get(find(&id, &cx).await?, &cx).await?.to_json(),
@@ -152,9 +152,14 @@ impl From<UserError> for CliError {
                 Self::Refused(lines.join("\n"))
             }
             UserError::Taken(field) => Self::Refused(format!("{field}: somebody has it already")),
-            UserError::Stale => Self::Refused("the person has changed meanwhile".to_owned()),
+            UserError::Stale | UserError::Overtaken(_) => {
+                Self::Refused("the person has changed meanwhile".to_owned())
+            }
             UserError::NotDeleted => Self::Refused("the person is not deleted".to_owned()),
             UserError::HistoryLost => Self::Refused("that is not known any more".to_owned()),
+            UserError::Patch(_) | UserError::Claim(_) => {
+                Self::Refused("that is for the REST API".to_owned())
+            }
             UserError::AdminsOnly => Self::Refused("that is for administrators".to_owned()),
             UserError::Password(policy) => Self::Refused(format!("password: {policy}")),
             UserError::Fault(fault) => Self::Fault(fault),

@@ -1,5 +1,7 @@
 //! Strong ETags made of versions, and `If-Match` (RFC 9110 §8.8.3, §13.1.1).
 
+use std::fmt;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,10 +12,16 @@ use super::{Problem, ProblemKind};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ETag(pub(crate) i64);
 
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
 impl From<ETag> for HeaderValue {
     fn from(etag: ETag) -> Self {
         #[expect(clippy::expect_used, reason = "digits and quotes are a header value")]
-        HeaderValue::try_from(format!("\"{}\"", etag.0)).expect("digits and quotes")
+        HeaderValue::try_from(etag.to_string()).expect("digits and quotes")
     }
 }
 
@@ -52,7 +60,8 @@ impl IfMatch {
         }
     }
 
-    fn parse(text: &str) -> Self {
+    /// The header's value.
+    pub(crate) fn parse(text: &str) -> Self {
         if text.trim() == "*" {
             return Self::Any;
         }

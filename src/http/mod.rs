@@ -6,6 +6,7 @@ mod document;
 mod etag;
 mod failure;
 mod form;
+mod idempotency_key;
 mod json;
 mod layers;
 mod oauth_error;
@@ -23,6 +24,7 @@ pub(crate) use document::Document;
 pub(crate) use etag::{ETag, IfMatch, is_known};
 pub(crate) use form::FormError;
 pub(crate) use form::{Form, decode as decode_form};
+pub(crate) use idempotency_key::{IdempotencyKey, REPLAYED};
 pub(crate) use json::JsonBody;
 #[cfg(test)]
 pub(crate) use layers::fuzzed;

@@ -23,6 +23,9 @@ pub enum ProblemKind {
     Conflict,
     NotDeleted,
     HistoryLost,
+    PatchFailed,
+    RequestInFlight,
+    KeyReused,
     PreconditionFailed,
     Unauthorized,
     Forbidden,
@@ -34,7 +37,7 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::MalformedRequest,
@@ -45,6 +48,9 @@ impl ProblemKind {
         Self::Conflict,
         Self::NotDeleted,
         Self::HistoryLost,
+        Self::PatchFailed,
+        Self::RequestInFlight,
+        Self::KeyReused,
         Self::PreconditionFailed,
         Self::Unauthorized,
         Self::Forbidden,
@@ -104,6 +110,21 @@ impl ProblemKind {
                 "What was then is not known any more",
                 StatusCode::GONE,
             ),
+            Self::PatchFailed => (
+                "patch-failed",
+                "The patch does not fit what it is to change",
+                StatusCode::CONFLICT,
+            ),
+            Self::RequestInFlight => (
+                "request-in-flight",
+                "The same request is still under way",
+                StatusCode::CONFLICT,
+            ),
+            Self::KeyReused => (
+                "key-reused",
+                "The idempotency key came with another request before",
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
             Self::PreconditionFailed => (
                 "precondition-failed",
                 "It has changed since it was read",
@@ -156,6 +177,9 @@ pub(crate) struct FieldError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parameter: Option<String>,
     pub(crate) detail: Cow<'static, str>,
+    /// What it is now, where that is what the caller did not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) present: Option<Value>,
 }
 
 /// A problem document on its way out.
@@ -198,6 +222,18 @@ impl Problem {
             pointer: Some(pointer.into()),
             parameter: None,
             detail: detail.into(),
+            present: None,
+        });
+        self
+    }
+
+    /// Names a field that has changed meanwhile, and what it is now.
+    pub(crate) fn changed(mut self, pointer: String, present: Value) -> Self {
+        self.errors.push(FieldError {
+            pointer: Some(pointer),
+            parameter: None,
+            detail: "It has changed since.".into(),
+            present: Some(present),
         });
         self
     }
@@ -212,6 +248,7 @@ impl Problem {
             pointer: None,
             parameter: Some(name.into()),
             detail: detail.into(),
+            present: None,
         });
         self
     }
@@ -232,6 +269,35 @@ impl Problem {
         }
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.kind.facts().2
+    }
+
+    /// The document alone, for an answer that holds several.
+    pub(crate) fn into_json(self, request_id: &str) -> Value {
+        if let Some(fault) = &self.fault {
+            failure::log_fault(fault);
+        }
+        self.body(request_id)
+    }
+
+    fn body(&self, request_id: &str) -> Value {
+        let (anchor, title, status) = self.kind.facts();
+        let mut body = json!({
+            "type": format!("/docs/errors#{anchor}"),
+            "title": title,
+            "status": status.as_u16(),
+            "request_id": request_id,
+        });
+        if let Some(detail) = &self.detail {
+            body["detail"] = json!(detail);
+        }
+        if !self.errors.is_empty() {
+            body["errors"] = json!(self.errors);
+        }
+        body
+    }
+
     pub(super) fn render(self, mut response: Response, request_id: &str) -> Response {
         if let Some(fault) = &self.fault {
             failure::log_fault(fault);
@@ -241,25 +307,14 @@ impl Problem {
         }
         if let Some(challenge) = self
             .www_authenticate
+            .as_ref()
             .and_then(|c| HeaderValue::try_from(c).ok())
         {
             response
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, challenge);
         }
-        let (anchor, title, status) = self.kind.facts();
-        let mut body = json!({
-            "type": format!("/docs/errors#{anchor}"),
-            "title": title,
-            "status": status.as_u16(),
-            "request_id": request_id,
-        });
-        if let Some(detail) = self.detail {
-            body["detail"] = Value::String(detail.into_owned());
-        }
-        if !self.errors.is_empty() {
-            body["errors"] = json!(self.errors);
-        }
+        let body = self.body(request_id);
         failure::with_body(response, "application/problem+json", body.to_string())
     }
 }

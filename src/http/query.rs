@@ -15,6 +15,17 @@ impl Query {
         self.0.take_text(name)
     }
 
+    /// Takes out the first parameter whose name begins so: what follows in its name, and its value.
+    pub(crate) fn take_beginning(&mut self, beginning: &str) -> Option<(String, String)> {
+        let name = self
+            .0
+            .names()
+            .find(|name| name.starts_with(beginning))?
+            .to_owned();
+        let value = self.0.take_text(&name)?;
+        Some((name[beginning.len()..].to_owned(), value))
+    }
+
     /// Refuses by name what was not taken.
     pub(crate) fn finish(self) -> Result<(), Problem> {
         match self.0.names().next() {

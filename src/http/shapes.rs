@@ -38,6 +38,9 @@ pub(crate) struct FieldErrorShape {
     /// A query parameter.
     parameter: Option<String>,
     detail: String,
+    /// With `precondition-failed`: what the field is now, null where it is not set.
+    #[schema(value_type = Option<Object>)]
+    present: Option<()>,
 }
 
 /// What every route of the REST API may answer.

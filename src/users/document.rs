@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::model::{Address, Claims, Fields, Status, User};
 use crate::kernel::clock::rfc3339;
+use crate::kernel::{Fault, UserId};
 
 /// Members that the server owns: accepted where they are unchanged, refused by name where they are changed, and on create always.
 pub(super) const OWNED: [&str; 5] = [
@@ -42,7 +44,59 @@ impl Wrong {
     }
 }
 
+/// The person as the API shows them, in the order in which [`User::to_json`] has the members, without making any of them.
+#[derive(Serialize)]
+struct Written<'a> {
+    id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone_number: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    email_verified: bool,
+    phone_number_verified: bool,
+    status: Status,
+    admin: bool,
+    #[serde(flatten)]
+    claims: &'a Claims,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    external_ids: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    attributes: &'a Map<String, Value>,
+    password_change_required: bool,
+    version: i64,
+    created_at: String,
+    updated_at: String,
+}
+
 impl User {
+    /// Writes the person as the API shows them.
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+        let f = &self.fields;
+        let written = Written {
+            id: self.id,
+            email: f.email.as_deref(),
+            username: f.username.as_deref(),
+            phone_number: f.phone_number.as_deref(),
+            name: f.name.as_deref(),
+            email_verified: f.email_verified,
+            phone_number_verified: f.phone_number_verified,
+            status: f.status,
+            admin: f.admin,
+            claims: &f.claims,
+            external_ids: &f.external_ids,
+            attributes: &f.attributes,
+            password_change_required: self.password_change_required,
+            version: self.version,
+            created_at: rfc3339(self.created_at),
+            updated_at: rfc3339(self.updated_at),
+        };
+        serde_json::to_writer(out, &written).map_err(|e| Fault::internal("writing a person", e))
+    }
+
     /// The person as the API shows them.
     pub(crate) fn to_json(&self) -> Map<String, Value> {
         let mut members = Map::new();
@@ -240,7 +294,8 @@ impl Reader {
     }
 }
 
-fn whole_numbers(value: Value) -> Value {
+/// A whole number is written whole.
+pub(super) fn whole_numbers(value: Value) -> Value {
     match value {
         #[expect(
             clippy::cast_possible_truncation,

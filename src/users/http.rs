@@ -9,13 +9,18 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::document::Wrong;
+use super::export;
 use super::operations::{self, SetPassword, Update, UserError};
+use super::patch::{JsonPatch, PatchError};
 use super::search::{Filter, Search, Sort};
 use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
 use super::{Status, User, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
-use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
+use crate::http::{
+    ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
+};
+use crate::idempotency::Claim;
 use crate::kernel::{Secret, UserId};
 
 const PATH: &str = "/api/v1/users";
@@ -25,13 +30,27 @@ const DEFAULT_LIMIT: usize = 50;
 /// RFC 5789 §3.1.
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const MERGE_PATCH: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+const PATCHES: &str = "application/merge-patch+json, application/json-patch+json";
+/// What a filter by an attribute begins with.
+const ATTRIBUTES: &str = "attributes.";
+/// What an idempotency key stands for.
+const CREATION: &str = "users";
 
 /// `GET /api/v1/users`: a page of people.
-#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(ListParams), responses((status = 200, description = "A page, with a Link to the next (RFC 8288)", body = UserListShape), ApiRefusals), security(("bearer" = ["users:read"])))]
-pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> {
-    let limit = limit(query.take("limit"))?;
+#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(ListParams, ("Accept" = Option<String>, Header, description = "`application/x-ndjson`: the whole list, a person a line")), responses((status = 200, description = "A page, with a Link to the next (RFC 8288); or the whole list as NDJSON", content((UserListShape = "application/json"), (UserShape = "application/x-ndjson"))), ApiRefusals), security(("bearer" = ["users:read"])))]
+pub(crate) async fn list(
+    cx: Cx,
+    headers: HeaderMap,
+    mut query: Query,
+) -> Result<Response, Problem> {
+    let whole = export::is_asked_for(&headers);
+    let limit = match (query.take("limit"), whole) {
+        (Some(_), true) => return Err(invalid("limit", "A stream has none.")),
+        (sent, _) => limit(sent)?,
+    };
     let after = query.take("after");
-    let (filter, link) = filter(&mut query)?;
+    let (filter, link) = filter(&mut query, &cx).await?;
     query.finish()?;
     let unserved = filter.unserved().into_iter();
     let refused = unserved.fold(None, |problem: Option<Problem>, parameter| {
@@ -47,6 +66,9 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
         .transpose();
     let after = after.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
 
+    if whole {
+        return Ok(private(export::answer(filter, after, cx).await?));
+    }
     let page = operations::list(&filter, after, limit, &cx).await?;
     let next = page.next.map(|next| cx.app.cursors.encode(&name, &next));
     let items: Vec<_> = page.people.iter().map(User::to_json).collect();
@@ -78,7 +100,11 @@ pub(super) fn limit(sent: Option<String>) -> Result<usize, Problem> {
 }
 
 /// The filter, and the same parameters for the link to the next page.
-fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
+async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem> {
+    let attribute = match query.take_beginning(ATTRIBUTES) {
+        None => None,
+        Some((name, text)) => Some((attribute(&name, &text, cx).await?, name, text)),
+    };
     let mut link = form_urlencoded::Serializer::new(String::new());
     let mut take = |name: &'static str| {
         let value = query.take(name);
@@ -103,7 +129,9 @@ fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
             None => None,
             Some(text) => Some(Search::parse(&text).map_err(|expected| invalid("q", expected))?),
         },
-        attribute: None,
+        attribute: attribute
+            .as_ref()
+            .map(|(value, name, _)| (name.clone(), value.clone())),
         status: match take("status") {
             None => None,
             Some(text) => Some(
@@ -130,6 +158,9 @@ fn filter(query: &mut Query) -> Result<(Filter, String), Problem> {
             })?),
         },
     };
+    if let Some((_, name, text)) = attribute {
+        link.append_pair(&format!("{ATTRIBUTES}{name}"), &text);
+    }
     Ok((filter, link.finish()))
 }
 
@@ -138,6 +169,23 @@ fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
         invalid(
             parameter,
             "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
+        )
+    })
+}
+
+/// The value of a declared attribute that a filter looks for.
+async fn attribute(name: &str, text: &str, cx: &Cx) -> Result<String, Problem> {
+    let declared = cx
+        .app
+        .attributes
+        .present(&mut *cx.connection().await?)
+        .await?;
+    let value = declared.and_then(|declared| declared.filter(name, text));
+    value.ok_or_else(|| {
+        let name: String = name.chars().take(64).collect();
+        Problem::new(ProblemKind::InvalidQuery).parameter(
+            format!("{ATTRIBUTES}{name}"),
+            "It is not declared with x-filter, or has no such values.",
         )
     })
 }
@@ -153,14 +201,25 @@ pub(super) fn invalid(parameter: &str, detail: &'static str) -> Problem {
 }
 
 /// `POST /api/v1/users`.
-#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
-pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+pub(crate) async fn create(
+    cx: Cx,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let claim = Claim::new(&key, CREATION, &body.value, &cx);
     let document = object(body, &["application/json"])?;
-    let user = operations::create(document, None, &cx).await?;
-    let location = format!("{PATH}/{}", user.id);
-    let mut response = one(&user, StatusCode::CREATED);
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
+    let made = operations::create(document, None, claim.as_ref(), &cx).await?;
+    let id = made.person.get("id").and_then(Value::as_str).unwrap_or("");
+    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
+    let version = made.person.get("version").and_then(Value::as_i64);
+    let mut response = answer(version.unwrap_or(1), made.person, StatusCode::CREATED);
+    let headers = response.headers_mut();
+    if let Ok(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    if made.earlier {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }
@@ -189,16 +248,23 @@ pub(crate) async fn get(
     Ok(one(&user, StatusCode::OK))
 }
 
-/// `PATCH /api/v1/users/{id}`: a JSON merge patch.
-#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body(content = UserWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+/// `PATCH /api/v1/users/{id}`: a JSON merge patch, or a JSON patch.
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body(content((UserWriteShape = "application/merge-patch+json"), (Vec<Object> = "application/json-patch+json")), description = "RFC 7396: null removes; or RFC 6902"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
     PersonPath(id): PersonPath,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let document = object(body, &[MERGE_PATCH, "application/json"])?;
-    let user = operations::update(id, Update::Merge(document), &if_match, &cx).await?;
+    let update = if body.media_type == JSON_PATCH {
+        Update::Patch(JsonPatch::parse(body.value).map_err(UserError::Patch)?)
+    } else {
+        Update::Merge(object(
+            body,
+            &[MERGE_PATCH, JSON_PATCH, "application/json"],
+        )?)
+    };
+    let user = operations::update(id, update, &if_match, &cx).await?;
     Ok(one(&user, StatusCode::OK))
 }
 
@@ -330,11 +396,15 @@ fn object(body: JsonBody, media_types: &[&str]) -> Result<Map<String, Value>, Pr
 }
 
 fn one(user: &User, status: StatusCode) -> Response {
+    answer(user.version, user.to_json(), status)
+}
+
+fn answer(version: i64, person: Map<String, Value>, status: StatusCode) -> Response {
     let headers = [
-        (header::ETAG, HeaderValue::from(ETag(user.version))),
-        (ACCEPT_PATCH, HeaderValue::from_static(MERGE_PATCH)),
+        (header::ETAG, HeaderValue::from(ETag(version))),
+        (ACCEPT_PATCH, HeaderValue::from_static(PATCHES)),
     ];
-    private((status, headers, Json(user.to_json())).into_response())
+    private((status, headers, Json(person)).into_response())
 }
 
 fn no_content(user: &User) -> Response {
@@ -366,7 +436,18 @@ impl From<UserError> for Problem {
                 }),
             UserError::Taken(field) => Self::new(ProblemKind::Conflict)
                 .field(format!("/{field}"), "Somebody has it already."),
+            UserError::Patch(PatchError::Malformed(expected)) => {
+                Self::new(ProblemKind::Invalid).field("", expected)
+            }
+            UserError::Patch(PatchError::Unfit(operation, why)) => {
+                Self::new(ProblemKind::PatchFailed).field(format!("/{operation}"), why)
+            }
+            UserError::Claim(error) => error.into(),
             UserError::Stale => Self::new(ProblemKind::PreconditionFailed),
+            UserError::Overtaken(members) => members.into_iter().fold(
+                Self::new(ProblemKind::PreconditionFailed),
+                |problem, (name, present)| problem.changed(Wrong::new(&name, "").pointer, present),
+            ),
             UserError::NotDeleted => Self::new(ProblemKind::NotDeleted),
             UserError::HistoryLost => Self::new(ProblemKind::HistoryLost),
             UserError::AdminsOnly => Self::new(ProblemKind::Forbidden).detail(

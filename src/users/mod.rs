@@ -1,23 +1,27 @@
 //! People: the single source of truth for who they are, and its REST API.
 
 mod attributes;
+pub(crate) mod batch;
 mod claims;
 mod document;
+mod export;
 mod fold;
 pub(crate) mod history;
 pub(crate) mod http;
-mod life;
 mod index;
+mod life;
 mod model;
 mod operations;
 mod own_password;
 mod patch;
+pub(crate) mod schema;
 mod search;
 pub(crate) mod shapes;
 mod store;
 mod validate;
 mod words;
 
+pub(crate) use attributes::Attributes;
 pub(crate) use claims::claim_names;
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};

@@ -1,17 +1,23 @@
 //! What may be done to people. Each change is one transaction with its event and its audit row.
 
-use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+
+use super::attributes::Declared;
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, Status, User};
+use super::patch::{self, JsonPatch, PatchError};
 use super::search::{self, Filter, Page, Position};
-use super::{patch, store, validate};
+use super::{store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
 use crate::credentials::{self, PolicyError, throttle};
 use crate::cx::Cx;
 use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
+use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::{Fault, Secret, UserId};
 use crate::keys::person;
 use crate::sessions;
@@ -23,8 +29,14 @@ pub(crate) enum UserError {
     Invalid(Vec<Wrong>),
     /// Somebody else has that identifier: the field's name.
     Taken(&'static str),
+    /// A JSON patch does not fit.
+    Patch(PatchError),
+    /// An idempotency key is not good for this request.
+    Claim(ClaimError),
     /// The person is not at the version that the caller named.
     Stale,
+    /// The same, and these members have changed since that version: each with what it is now, null where it is not set.
+    Overtaken(Vec<(String, Value)>),
     /// Only who is deleted can be erased.
     NotDeleted,
     /// What they were then can't be told: their history does not reach so far, or it can't be opened.
@@ -41,6 +53,18 @@ impl From<Fault> for UserError {
     }
 }
 
+impl From<ClaimError> for UserError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
+    }
+}
+
+impl From<PatchError> for UserError {
+    fn from(error: PatchError) -> Self {
+        Self::Patch(error)
+    }
+}
+
 impl From<sqlx::Error> for UserError {
     fn from(cause: sqlx::Error) -> Self {
         Self::Fault(cause.into())
@@ -51,6 +75,8 @@ impl From<sqlx::Error> for UserError {
 pub(crate) enum Update {
     /// RFC 7396.
     Merge(Map<String, Value>),
+    /// RFC 6902.
+    Patch(JsonPatch),
     /// The whole person; what is absent takes its default.
     Replace(Map<String, Value>),
 }
@@ -61,6 +87,9 @@ pub(crate) struct SetPassword {
     /// It is good for one sign-in, at which the person chooses their own.
     pub(crate) change_required: bool,
 }
+
+/// Changes that a caller whose version is stale is told of.
+const CHANGES: i64 = 100;
 
 const UNIQUE: [Rule<UserError>; 3] = [
     ("user_email_key", || UserError::Taken("email")),
@@ -89,22 +118,26 @@ pub(crate) async fn list(
     Ok(search::page(filter, after, limit, &mut connection).await?)
 }
 
-/// Makes a person, with a password where one is given.
+/// A person who was made, as the API shows them.
+pub(crate) struct Made {
+    pub(crate) person: Map<String, Value>,
+    /// By an earlier request with the same idempotency key: so they looked then.
+    pub(crate) earlier: bool,
+}
+
+/// Makes a person, with a password where one is given; of requests with the same claim the first makes one.
 pub(crate) async fn create(
     document: Map<String, Value>,
     password: Option<SetPassword>,
+    claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<User, UserError> {
+) -> Result<Made, UserError> {
     let owned = OWNED
         .iter()
         .filter(|name| document.contains_key(**name))
         .map(|name| Wrong::new(name, "The server sets this field."));
     let mut wrong: Vec<Wrong> = owned.collect();
-    let writable = document
-        .into_iter()
-        .filter(|(name, _)| !OWNED.contains(&name.as_str()))
-        .collect();
-    let fields = match read(writable) {
+    let fields = match read(writable(&document)) {
         Ok(fields) if wrong.is_empty() => fields,
         Ok(_) => return Err(UserError::Invalid(wrong)),
         Err(more) => {
@@ -128,6 +161,15 @@ pub(crate) async fn create(
         updated_at: cx.now,
     };
     let mut tx = cx.begin().await?;
+    if let Some(claim) = claim
+        && let Some(Value::Object(person)) = claim.redeem(&mut tx, cx).await?
+    {
+        return Ok(Made {
+            person,
+            earlier: true,
+        });
+    }
+    judge_attributes(None, &user.fields, &mut tx, cx).await?;
     store::insert(&user, hash.as_ref(), cx.now, &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
@@ -146,8 +188,74 @@ pub(crate) async fn create(
         cx,
     )
     .await?;
+    let made = Made {
+        person: user.to_json(),
+        earlier: false,
+    };
+    if let Some(claim) = claim {
+        let answer = Value::Object(made.person.clone());
+        claim.keep(&answer, Some(user.id), &mut tx, cx).await?;
+    }
     tx.commit().await?;
-    Ok(user)
+    Ok(made)
+}
+
+/// Declares what people's attributes are from now on. People who are there stay as they are: whoever changes somebody's attributes makes
+/// them fit.
+pub(crate) async fn declare(
+    schema: Value,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<Declared, UserError> {
+    admins_only(true, cx)?;
+    let mut tx = cx.begin().await?;
+    let before = store::attribute_schema(&mut tx).await?;
+    let present = before.as_ref().map_or(0, |(version, ..)| *version);
+    if !if_match.allows(present) {
+        return Err(UserError::Stale);
+    }
+    let declared = Declared::new(present + 1, schema, cx.now).map_err(UserError::Invalid)?;
+    store::insert_attribute_schema(declared.version, &declared.schema, cx.now, &mut tx)
+        .await
+        .on_constraint(&[("attribute_schema_pkey", || UserError::Stale)])?;
+    audit::record(
+        Action::AttributesDeclared,
+        Target::AttributeSchema(declared.version),
+        Change {
+            before: before.map(|(_, schema, _)| schema),
+            after: Some(declared.schema.clone()),
+        },
+        &mut tx,
+        cx,
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(declared)
+}
+
+/// Refuses attributes that are not as declared. Those that a change leaves alone may be older than the schema.
+async fn judge_attributes(
+    before: Option<&Fields>,
+    after: &Fields,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), UserError> {
+    let same = before.map_or(after.attributes.is_empty(), |b| {
+        b.attributes == after.attributes
+    });
+    if same {
+        return Ok(());
+    }
+    let wrong = match cx.app.attributes.present(db).await? {
+        Some(declared) => declared.judge(&after.attributes),
+        None if after.attributes.is_empty() => Vec::new(),
+        None => vec![Wrong::new("attributes", "No attributes are declared.")],
+    };
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(UserError::Invalid(wrong))
+    }
 }
 
 /// Changes a person where they are at a version that `if_match` allows. A change that changes nothing writes nothing.
@@ -163,6 +271,7 @@ pub(crate) async fn update(
         .ok_or(UserError::Unknown)?;
     let fields = apply(&before, update)?;
     check_rank(&before, &fields, cx)?;
+    judge_attributes(Some(&before.fields), &fields, &mut tx, cx).await?;
     let disabled = fields.status == Status::Disabled && before.fields.status == Status::Active;
     // Of another rank, other lives of sessions and other scopes hold: they sign in anew.
     let ends = disabled || fields.admin != before.fields.admin;
@@ -171,13 +280,15 @@ pub(crate) async fn update(
         return if if_match.allows(before.version) {
             Ok(before)
         } else {
-            Err(UserError::Stale)
+            Err(overtaken(&before, if_match, &mut tx, cx).await)
         };
     }
     let version = store::update(id, &fields, if_match.versions(), ends, cx.now, &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
-    let version = version.ok_or(UserError::Stale)?;
+    let Some(version) = version else {
+        return Err(overtaken(&before, if_match, &mut tx, cx).await);
+    };
     store::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
@@ -216,9 +327,10 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
         .await?
         .ok_or(UserError::Unknown)?;
     admins_only(before.fields.admin, cx)?;
-    let version = store::delete(id, if_match.versions(), cx.now, &mut tx)
-        .await?
-        .ok_or(UserError::Stale)?;
+    let version = store::delete(id, if_match.versions(), cx.now, &mut tx).await?;
+    let Some(version) = version else {
+        return Err(overtaken(&before, if_match, &mut tx, cx).await);
+    };
     store::index(id, Some(&before.fields), None, &mut tx).await?;
     sessions::end_all(id, &mut tx).await?;
     events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
@@ -339,22 +451,25 @@ fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
     let (sent, mut document) = match update {
         Update::Merge(patch) => {
             let mut document = before.fields.to_json();
-            patch::merge(
-                &mut document,
-                patch
-                    .iter()
-                    .filter(|(name, _)| !OWNED.contains(&name.as_str()))
-                    .map(|(n, v)| (n.clone(), v.clone()))
-                    .collect(),
-            );
+            patch::merge(&mut document, writable(&patch));
             (patch, document)
         }
+        Update::Patch(operations) => {
+            let mut whole = Value::Object(present.clone());
+            operations.apply(&mut whole)?;
+            let Value::Object(mut sent) = whole else {
+                return Err(PatchError::Malformed("A person is an object.").into());
+            };
+            let document = writable(&sent);
+            for verified in ["email_verified", "phone_number_verified"] {
+                if !operations.sets(verified) {
+                    sent.remove(verified);
+                }
+            }
+            (sent, document)
+        }
         Update::Replace(whole) => {
-            let document = whole
-                .iter()
-                .filter(|(name, _)| !OWNED.contains(&name.as_str()))
-                .map(|(n, v)| (n.clone(), v.clone()))
-                .collect();
+            let document = writable(&whole);
             // A replaced document repeats what it read: its `…_verified` speaks of the address before.
             let mut sent = whole;
             sent.remove("email_verified");
@@ -387,6 +502,59 @@ fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
             Err(UserError::Invalid(wrong))
         }
     }
+}
+
+/// Tells a caller who may see the person what has changed since the version that they read, as far as the history can say.
+async fn overtaken(
+    present: &User,
+    if_match: &IfMatch,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> UserError {
+    let read = if_match.versions().and_then(|read| read.iter().max());
+    let Some(read) = read.filter(|read| (1..present.version).contains(*read)) else {
+        return UserError::Stale;
+    };
+    let since = present.version - read;
+    if since > CHANGES {
+        return UserError::Stale;
+    }
+    let changes = match audit::list_history(present.id, None, since, db, cx).await {
+        Ok(changes) => changes,
+        Err(fault) => return fault.into(),
+    };
+    let mut members = BTreeSet::new();
+    let mut known = 0;
+    for change in changes.into_iter().filter(|change| change.version > *read) {
+        let Some(told) = change.told else {
+            return UserError::Stale;
+        };
+        members.extend(
+            told.before
+                .into_iter()
+                .chain(told.after)
+                .map(|(name, _)| name),
+        );
+        known += 1;
+    }
+    if known < since {
+        return UserError::Stale;
+    }
+    let now = present.to_json();
+    let member = |name: String| {
+        let value = now.get(&name).cloned().unwrap_or_default();
+        (name, value)
+    };
+    UserError::Overtaken(members.into_iter().map(member).collect())
+}
+
+/// Without what the server owns.
+fn writable(document: &Map<String, Value>) -> Map<String, Value> {
+    let members = document.iter();
+    members
+        .filter(|(name, _)| !OWNED.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 pub(super) fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {

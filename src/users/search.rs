@@ -248,8 +248,8 @@ async fn sorted(
         By::UpdatedAt => _ = query.push("updated_at ").push(direction).push(", "),
         By::Name => _ = query.push("name_folded ").push(direction).push(", "),
     }
-    query.push("id ").push(direction).push(" limit ");
-    query.push_bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+    // Limits are written out: the plan that is kept for a statement must know that few rows are wanted.
+    query.push(format!("id {direction} limit {}", limit + 1));
     let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
     let more = rows.len() > limit;
     let people = rows.into_iter().take(limit).map(TryInto::try_into);
@@ -429,8 +429,7 @@ async fn steps(
         }
         query.push(" order by user_id ").push(direction);
     }
-    query.push(" limit ");
-    query.push_bind(i64::try_from(batch).unwrap_or(i64::MAX));
+    query.push(format!(" limit {batch}"));
     query.push(r#") as step left join "user" on "user".id = step.user_id and deleted_at is null"#);
     if let Some(status) = filter.status {
         query.push(" and status = ").push_bind(status.as_str());

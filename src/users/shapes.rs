@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
 use super::model::{Address, Status};
+use crate::http::shapes::ProblemShape;
 
 /// A person.
 #[derive(ToSchema)]
@@ -45,6 +46,8 @@ pub(crate) struct UserShape {
     locale: Option<String>,
     address: Option<Address>,
     external_ids: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<Object>)]
+    attributes: Option<()>,
 }
 
 /// What callers write of a person: at least one of `email`, `username`, `phone_number` and `external_ids`.
@@ -86,6 +89,9 @@ pub(crate) struct UserWriteShape {
     address: Option<Address>,
     /// The person's key in each other system, such as `{"billing": "cus_81"}`.
     external_ids: Option<BTreeMap<String, String>>,
+    /// As declared by `PUT /api/v1/users/schema`.
+    #[schema(value_type = Option<Object>)]
+    attributes: Option<()>,
 }
 
 /// A page of people.
@@ -96,6 +102,65 @@ pub(crate) struct UserListShape {
     /// Where the list goes on; null at its end.
     #[schema(required)]
     next: Option<String>,
+}
+
+/// Operations on people, 1 to 1,000.
+#[derive(ToSchema)]
+#[schema(as = Batch)]
+pub(crate) struct BatchShape {
+    #[schema(min_items = 1, max_items = 1000)]
+    operations: Vec<BatchOperationShape>,
+}
+
+/// One of them.
+#[derive(ToSchema)]
+#[schema(as = BatchOperation)]
+pub(crate) struct BatchOperationShape {
+    op: BatchOpShape,
+    /// Of everything but `create`.
+    id: Option<String>,
+    /// The ETag that the person must have, as in `If-Match`.
+    if_match: Option<String>,
+    /// The person of `create` and `replace`, the merge patch of `update`.
+    user: Option<UserWriteShape>,
+}
+
+#[derive(ToSchema)]
+#[schema(as = BatchOp, rename_all = "lowercase")]
+pub(crate) enum BatchOpShape {
+    Create,
+    Update,
+    Replace,
+    Delete,
+}
+
+/// A result for each operation, in their order.
+#[derive(ToSchema)]
+#[schema(as = BatchResults)]
+pub(crate) struct BatchResultsShape {
+    results: Vec<BatchResultShape>,
+}
+
+/// What an operation came to: what the single request would have been answered.
+#[derive(ToSchema)]
+#[schema(as = BatchResult)]
+pub(crate) struct BatchResultShape {
+    status: u16,
+    id: Option<String>,
+    etag: Option<String>,
+    problem: Option<ProblemShape>,
+}
+
+/// What people's attributes are declared to be.
+#[derive(ToSchema)]
+#[schema(as = AttributeSchema)]
+pub(crate) struct SchemaShape {
+    version: i64,
+    /// A JSON Schema (draft 2020-12); `x-filter` marks the attributes that lists are filtered by.
+    #[schema(value_type = Object)]
+    schema: (),
+    #[schema(format = DateTime)]
+    created_at: String,
 }
 
 /// A password that an admin sets.
@@ -125,6 +190,9 @@ pub(crate) struct ListParams {
     external_id: Option<String>,
     /// Parts of words of the name, address or username, each of three letters or more; in an order of its own.
     q: Option<String>,
+    /// `attributes.NAME=VALUE`, for one attribute that is declared with `x-filter`.
+    #[param(rename = "attributes.NAME")]
+    attribute: Option<String>,
     status: Option<Status>,
     /// Changed at or after this time (RFC 3339).
     #[param(format = DateTime)]

@@ -439,6 +439,51 @@ pub(super) async fn is_indexed(db: &mut PgConnection) -> Result<bool, Fault> {
     .await?)
 }
 
+/// The version of the newest schema of attributes.
+pub(super) async fn attribute_schema_version(db: &mut PgConnection) -> Result<Option<i64>, Fault> {
+    Ok(
+        sqlx::query_scalar!("select max(version) from attribute_schema")
+            .fetch_one(db)
+            .await?,
+    )
+}
+
+/// The newest schema of attributes.
+pub(super) async fn attribute_schema(
+    db: &mut PgConnection,
+) -> Result<Option<(i64, Value, OffsetDateTime)>, Fault> {
+    let row = sqlx::query!(
+        "
+        select version, schema, created_at
+          from attribute_schema
+         order by version desc
+         limit 1"
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.version, row.schema, row.created_at)))
+}
+
+/// Of racing declarations of one version the constraint takes one.
+pub(super) async fn insert_attribute_schema(
+    version: i64,
+    schema: &Value,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "
+        insert into attribute_schema (version, schema, created_at)
+        values ($1, $2, $3)",
+        version,
+        schema,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The attributes that a filter may name: the plain ones, as texts.
 fn searched_attributes(fields: &Fields) -> BTreeMap<String, String> {
     let plain = fields

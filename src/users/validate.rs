@@ -138,9 +138,6 @@ pub(super) fn validate(fields: &Fields) -> Result<(), Vec<Wrong>> {
             wrong.push(Wrong::new(system, detail).within("external_ids"));
         }
     }
-    if !fields.attributes.is_empty() {
-        wrong.push(Wrong::new("attributes", "No attributes are declared."));
-    }
     if !is_storable(&fields.attributes) {
         let detail = "Expected at most 16 KiB without the character U+0000.";
         wrong.push(Wrong::new("attributes", detail));

@@ -3,71 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, eventually};
-
-const USERS: &str = "/api/v1/users";
-
-struct Api<'a> {
-    server: &'a Server,
-    token: String,
-}
-
-impl<'a> Api<'a> {
-    async fn of(server: &'a Server) -> Self {
-        Self {
-            server,
-            token: server.admin_token().await,
-        }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
-        let body = (!body.is_null()).then_some(body);
-        self.server.call(method, path, &self.token, body).await
-    }
-
-    async fn list(&self, query: &str) -> Answer {
-        let path = format!("{USERS}?{query}");
-        self.call(Method::GET, &path, Value::Null).await
-    }
-
-    async fn create(&self, body: Value) -> Value {
-        let made = self.call(Method::POST, USERS, body).await;
-        assert_eq!(made.status, 201, "{}", made.text);
-        made.json()
-    }
-
-    /// The usernames of the whole list, in its order, page by page.
-    async fn names(&self, query: &str, limit: usize) -> Vec<String> {
-        let mut names = Vec::new();
-        let mut after = String::new();
-        loop {
-            let answer = self.list(&format!("{query}&limit={limit}{after}")).await;
-            assert_eq!(answer.status, 200, "{query}: {}", answer.text);
-            let body = answer.json();
-            let items = body["items"].as_array().unwrap();
-            assert!(items.len() <= limit);
-            names.extend(
-                items
-                    .iter()
-                    .map(|u| u["username"].as_str().unwrap().to_owned()),
-            );
-            match body["next"].as_str() {
-                Some(next) => after = format!("&after={next}"),
-                None => return names,
-            }
-        }
-    }
-
-    async fn found(&self, query: &str) -> Vec<String> {
-        let mut names = self.names(query, 2).await;
-        names.sort();
-        names
-    }
-}
-
-fn path(user: &Value) -> String {
-    format!("{USERS}/{}", user["id"].as_str().unwrap())
-}
+use crate::support::api::{Api, USERS, at_once, path};
+use crate::support::{Server, eventually};
 
 #[tokio::test]
 async fn ids_in_other_systems_are_unique_and_found() {
@@ -116,7 +53,7 @@ async fn ids_in_other_systems_are_unique_and_found() {
         api.call(Method::POST, USERS, body)
     });
     let mut statuses: Vec<u16> = Vec::new();
-    for answer in futures(racing).await {
+    for answer in at_once(racing).await {
         statuses.push(answer.status);
     }
     statuses.sort_unstable();
@@ -171,27 +108,6 @@ async fn ids_in_other_systems_are_unique_and_found() {
     );
 }
 
-/// All of them at once.
-async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut pending: Vec<_> = all.map(Box::pin).collect();
-    let mut done = Vec::new();
-    std::future::poll_fn(|cx| {
-        pending.retain_mut(|one| match one.as_mut().poll(cx) {
-            std::task::Poll::Ready(output) => {
-                done.push(output);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        match pending.is_empty() {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    done
-}
-
 #[tokio::test]
 async fn people_are_found_by_parts_of_words() {
     let server = Server::start().await;
@@ -220,7 +136,7 @@ async fn people_are_found_by_parts_of_words() {
     expect("grace@na", &["lace"]).await;
     expect("o%27placebo", &["lace"]).await;
     expect("lace+ba", &[]).await;
-    expect("exa%25ple", &[]).await;
+    expect("exa%25ple%5F", &["ada", "banana", "lace", "strasse"]).await;
     expect("nobody", &[]).await;
     // Changes are found at once, and what was before is not.
     let ada = api.list("username=ada").await.json()["items"][0].clone();
@@ -377,4 +293,148 @@ async fn people_from_before_searches_are_found_once_they_are_indexed() {
     assert_eq!(answered.found("q=newer").await, ["older0"]);
     assert_eq!(answered.found("q=gone").await, [""; 0]);
     assert_eq!(answered.names("sort=name", 2).await.len(), 5);
+}
+
+#[tokio::test]
+async fn attributes_are_as_declared() {
+    // S-155, S-178
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let at = format!("{USERS}/schema");
+    api.call(Method::GET, &at, Value::Null)
+        .await
+        .problem(404, "not-found");
+    let plan = json!({ "username": "a", "attributes": { "plan": "paid" } });
+    let problem = api
+        .call(Method::POST, USERS, plan.clone())
+        .await
+        .problem(422, "invalid");
+    assert_eq!(
+        problem["errors"][0]["pointer"], "/attributes",
+        "nothing is declared yet"
+    );
+
+    let schema = json!({ "type": "object", "additionalProperties": false, "properties": {
+        "plan": { "type": "string", "enum": ["free", "paid"], "x-filter": true },
+        "seats": { "type": "integer", "x-filter": true },
+        "notes": { "type": "array", "items": { "type": "string", "pattern": "^[a-z]+$" } },
+    } });
+    let lesser = Api {
+        server: &server,
+        token: server.token("users:write").await,
+    };
+    lesser
+        .call(Method::PUT, &at, schema.clone())
+        .await
+        .problem(403, "forbidden");
+    let bad =
+        json!({ "type": "object", "properties": { "x": { "$ref": "https://evil.example/" } } });
+    let problem = api
+        .call(Method::PUT, &at, bad)
+        .await
+        .problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/properties/x/$ref");
+    let declared = api.call(Method::PUT, &at, schema.clone()).await;
+    assert_eq!(
+        (declared.status, declared.header("etag")),
+        (200, "\"1\""),
+        "{}",
+        declared.text
+    );
+    let read = api.call(Method::GET, &at, Value::Null).await;
+    assert_eq!(
+        (&read.json()["schema"], &read.json()["version"]),
+        (&schema, &json!(1))
+    );
+
+    let ada = api.create(plan).await;
+    for n in 0..5 {
+        let status = if n % 2 == 0 { "active" } else { "disabled" };
+        let attributes = json!({ "plan": "free", "seats": n % 2 });
+        api.create(
+            json!({ "username": format!("p{n}"), "status": status, "attributes": attributes }),
+        )
+        .await;
+    }
+    for (attributes, pointer) in [
+        (json!({ "plan": "gold" }), "/attributes/plan"),
+        (json!({ "seats": 1.5 }), "/attributes/seats"),
+        (json!({ "notes": ["a", "B"] }), "/attributes/notes/1"),
+        (json!({ "notes": ["a\u{0}"] }), "/attributes"),
+        (json!({ "other": 1 }), "/attributes"),
+        (json!("x"), "/attributes"),
+    ] {
+        let body = json!({ "username": "x", "attributes": attributes });
+        let problem = api
+            .call(Method::POST, USERS, body)
+            .await
+            .problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+        assert!(
+            !problem.to_string().contains("gold"),
+            "no value is repeated"
+        );
+    }
+    assert_eq!(
+        api.names("attributes.plan=free", 2).await,
+        ["p0", "p1", "p2", "p3", "p4"]
+    );
+    assert_eq!(
+        api.names("attributes.plan=free&sort=-id", 2).await,
+        ["p4", "p3", "p2", "p1", "p0"]
+    );
+    assert_eq!(
+        api.names("attributes.seats=1.0&status=disabled", 1).await,
+        ["p1", "p3"]
+    );
+    for (query, named) in [
+        ("attributes.notes=a", "attributes.notes"),
+        ("attributes.nothing=a", "attributes.nothing"),
+        ("attributes.seats=many", "attributes.seats"),
+        (
+            "attributes.plan=free&attributes.seats=1",
+            "attributes.seats",
+        ),
+        ("attributes.plan=free&sort=name", "attributes"),
+    ] {
+        let problem = api.list(query).await.problem(400, "invalid-query");
+        assert_eq!(problem["errors"][0]["parameter"], named, "{query}");
+    }
+    // Changed, taken away, hidden: found as they are.
+    let change = json!({ "attributes": { "plan": "free", "seats": 7 } });
+    let changed = api.call(Method::PATCH, &path(&ada), change).await.json();
+    assert_eq!(changed["attributes"], json!({ "plan": "free", "seats": 7 }));
+    assert_eq!(api.names("attributes.plan=paid", 2).await, [""; 0]);
+    assert_eq!(api.names("attributes.seats=7", 2).await, ["a"]);
+
+    // A new version leaves who is there as they are, until their attributes are changed.
+    let stale = [("if-match", "\"7\"")];
+    api.call_with(Method::PUT, &at, &stale, schema.clone())
+        .await
+        .problem(412, "precondition-failed");
+    let narrower = json!({ "type": "object", "properties": { "seats": { "maximum": 5 } } });
+    let current = [("if-match", "\"1\"")];
+    assert_eq!(
+        api.call_with(Method::PUT, &at, &current, narrower)
+            .await
+            .header("etag"),
+        "\"2\""
+    );
+    let name = json!({ "name": "Ada" });
+    assert_eq!(api.call(Method::PATCH, &path(&ada), name).await.status, 200);
+    let seats = json!({ "attributes": { "plan": "x" } });
+    let problem = api
+        .call(Method::PATCH, &path(&ada), seats)
+        .await
+        .problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/attributes/seats");
+    api.list("attributes.seats=7")
+        .await
+        .problem(400, "invalid-query");
+    api.call(Method::DELETE, &path(&ada), Value::Null).await;
+    let left: i64 = sqlx::query_scalar("select count(*) from user_attribute where value = '7'")
+        .fetch_one(&mut server.tables().await)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
 }

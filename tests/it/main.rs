@@ -12,6 +12,7 @@ mod access;
 mod bearer;
 mod browsers;
 mod canary;
+mod change;
 mod changes;
 mod cli;
 mod client_auth;

@@ -51,9 +51,19 @@ async fn shapes_are_those_of_real_answers() {
         "picture": "https://a.example/p", "website": "https://a.example", "gender": "female", "birthdate": "1815-12-10",
         "zoneinfo": "Europe/London", "locale": "en-GB",
         "address": { "formatted": "a", "street_address": "b", "locality": "c", "region": "d", "postal_code": "e", "country": "f" },
-        "external_ids": { "billing": "cus_81" },
+        "external_ids": { "billing": "cus_81" }, "attributes": { "plan": "free" },
     });
     assert_eq!(schema("UserWrite"), members(&written));
+    let token = server.admin_token().await;
+    let declared = server
+        .call(
+            Method::PUT,
+            "/api/v1/users/schema",
+            &token,
+            Some(json!({ "type": "object" })),
+        )
+        .await;
+    assert_eq!(schema("AttributeSchema"), members(&declared.json()));
     let user = server.user(written).await;
     assert_eq!(schema("User"), members(&user));
     assert_eq!(schema("Address"), members(&user["address"]));

@@ -1,5 +1,6 @@
 //! What the tests share: a PostgreSQL of their own, servers on it, clients, and the command line.
 
+pub(crate) mod api;
 pub(crate) mod browser;
 pub(crate) mod chromium;
 pub(crate) mod client;

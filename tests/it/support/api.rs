@@ -1,0 +1,115 @@
+//! The directory's REST API, as an admin uses it.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::{Answer, Server};
+
+pub(crate) const USERS: &str = "/api/v1/users";
+
+pub(crate) struct Api<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) token: String,
+}
+
+impl<'a> Api<'a> {
+    pub(crate) async fn of(server: &'a Server) -> Self {
+        Self {
+            server,
+            token: server.admin_token().await,
+        }
+    }
+
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
+        let body = (!body.is_null()).then_some(body);
+        self.server.call(method, path, &self.token, body).await
+    }
+
+    /// A call with further headers.
+    pub(crate) async fn call_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Value,
+    ) -> Answer {
+        let mut request = self.server.request(method, path).bearer_auth(&self.token);
+        if !body.is_null() {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        for (name, value) in headers {
+            let name: reqwest::header::HeaderName = name.parse().unwrap();
+            let mut further = reqwest::header::HeaderMap::new();
+            further.insert(name, value.parse().unwrap());
+            request = request.headers(further);
+        }
+        Answer::of(request).await
+    }
+
+    pub(crate) async fn list(&self, query: &str) -> Answer {
+        let path = format!("{USERS}?{query}");
+        self.call(Method::GET, &path, Value::Null).await
+    }
+
+    pub(crate) async fn create(&self, body: Value) -> Value {
+        let made = self.call(Method::POST, USERS, body).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        made.json()
+    }
+
+    /// The usernames of the whole list, in its order, page by page.
+    pub(crate) async fn names(&self, query: &str, limit: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut after = String::new();
+        loop {
+            let answer = self.list(&format!("{query}&limit={limit}{after}")).await;
+            assert_eq!(answer.status, 200, "{query}: {}", answer.text);
+            let body = answer.json();
+            let items = body["items"].as_array().unwrap();
+            assert!(items.len() <= limit);
+            names.extend(
+                items
+                    .iter()
+                    .map(|u| u["username"].as_str().unwrap().to_owned()),
+            );
+            match body["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return names,
+            }
+        }
+    }
+
+    pub(crate) async fn found(&self, query: &str) -> Vec<String> {
+        let mut names = self.names(query, 2).await;
+        names.sort();
+        names
+    }
+}
+
+/// Where a person is.
+pub(crate) fn path(user: &Value) -> String {
+    format!("{USERS}/{}", user["id"].as_str().unwrap())
+}
+
+/// All of them at once.
+pub(crate) async fn at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut pending: Vec<_> = all.map(Box::pin).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|cx| {
+        pending.retain_mut(|one| match one.as_mut().poll(cx) {
+            std::task::Poll::Ready(output) => {
+                done.push(output);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        match pending.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    done
+}

@@ -74,6 +74,15 @@ impl Sort {
         };
         Some(Self { by, backwards })
     }
+
+    fn columns(self) -> String {
+        let direction = if self.backwards { "desc" } else { "asc" };
+        match self.by {
+            By::Id => format!("id {direction}"),
+            By::UpdatedAt => format!("updated_at {direction}, id {direction}"),
+            By::Name => format!("name_folded {direction}, id {direction}"),
+        }
+    }
 }
 
 /// The words of a search, folded; those within another left out. The first are long enough for the index.
@@ -122,7 +131,7 @@ impl Filter {
 
     /// The parameters that no index serves together; none where one does.
     pub(crate) fn unserved(&self) -> Vec<&'static str> {
-        let unique = self.email.is_some() || self.username.is_some() || self.external_id.is_some();
+        let unique = self.is_unique();
         let given = [
             ("email", self.email.is_some()),
             ("username", self.username.is_some()),
@@ -151,6 +160,11 @@ impl Filter {
             .filter(|(_, is)| *is)
             .map(|(name, _)| name);
         if served { Vec::new() } else { given.collect() }
+    }
+
+    /// Whether it names one person at most.
+    fn is_unique(&self) -> bool {
+        self.email.is_some() || self.username.is_some() || self.external_id.is_some()
     }
 
     /// Whether it is found by what people from before there was a search have only once the job has come to them.
@@ -226,30 +240,24 @@ async fn sorted(
 ) -> Result<Page, Fault> {
     let order = filter.order();
     let mut query = Query::new(format!("select {COLUMNS} from ("));
-    // Constants, so that the plan knows the index of each part.
-    let parts = match (filter.deleted, filter.status) {
-        (true, _) => vec!["deleted_at is not null".to_owned()],
-        (false, Some(status)) => vec![of(status)],
-        (false, None) => Status::ALL.map(of).to_vec(),
+    // Constants, so that the plan knows the index of each part: within it the rows lie in the list's order.
+    let parts = match (filter.deleted, filter.status, filter.is_unique()) {
+        (true, _, _) => vec!["deleted_at is not null".to_owned()],
+        (false, Some(status), _) => vec![of(status)],
+        (false, None, true) => vec!["deleted_at is null".to_owned()],
+        (false, None, false) => Status::ALL.map(of).to_vec(),
     };
+    // Limits are written out: the plan that is kept for a statement must know that few rows are wanted.
+    let ordered = format!(" order by {} limit {}", order.columns(), limit + 1);
     for (n, part) in parts.into_iter().enumerate() {
-        if n > 0 {
-            query.push(" union all ");
-        }
+        query.push(if n == 0 { "(" } else { " union all (" });
         query.push(format!(
             r#"select {COLUMNS}, name_folded from "user" where {part}"#
         ));
         conditions(filter, order, after.as_ref(), &mut query);
+        query.push(&ordered).push(")");
     }
-    let direction = if order.backwards { "desc" } else { "asc" };
-    query.push(") as listed order by ");
-    match order.by {
-        By::Id => {}
-        By::UpdatedAt => _ = query.push("updated_at ").push(direction).push(", "),
-        By::Name => _ = query.push("name_folded ").push(direction).push(", "),
-    }
-    // Limits are written out: the plan that is kept for a statement must know that few rows are wanted.
-    query.push(format!("id {direction} limit {}", limit + 1));
+    query.push(") as listed").push(&ordered);
     let rows: Vec<Row> = query.build_query_as().fetch_all(db).await?;
     let more = rows.len() > limit;
     let people = rows.into_iter().take(limit).map(TryInto::try_into);

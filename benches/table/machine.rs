@@ -55,22 +55,28 @@ impl Postgres {
             "UTF8",
             "--locale=C.UTF-8",
         ]));
-        let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories={} -c max_connections=200 -c shared_buffers=1GB -c max_wal_size=8GB \
-             -c checkpoint_timeout=30min -c log_checkpoints=off",
-            this.folder.display()
-        );
-        let mut start = {
-            let mut command = this.tool("pg_ctl");
-            command.args(["-D", &this.data(), "-w", "-s", "-l"]);
-            command
-                .arg(this.folder.join("log"))
-                .args(["-o", &options, "start"]);
-            command
-        };
-        run(&mut start);
-        this.pin();
+        this.run_with("-c shared_buffers=1GB");
         this
+    }
+
+    fn run_with(&self, memory: &str) {
+        let options = format!(
+            "-c listen_addresses='' -c unix_socket_directories={} -c max_connections=200 {memory} -c max_wal_size=8GB \
+             -c checkpoint_timeout=30min -c log_checkpoints=off",
+            self.folder.display()
+        );
+        let mut start = self.tool("pg_ctl");
+        start.args(["-D", &self.data(), "-w", "-s", "-l"]);
+        start.arg(self.folder.join("log"));
+        run(start.args(["-o", &options, "start"]));
+        self.pin();
+    }
+
+    /// The same data on PostgreSQL as it comes: 128 MB of buffers.
+    pub(crate) fn restart_with_default_memory(&self) {
+        let mut stop = self.tool("pg_ctl");
+        run(stop.args(["-D", &self.data(), "-w", "-s", "-m", "fast", "stop"]));
+        self.run_with("");
     }
 
     /// Everything of PostgreSQL, present and to come, stays on the other core.
@@ -120,6 +126,16 @@ impl Postgres {
 
     pub(crate) fn socket(&self) -> &Path {
         &self.folder
+    }
+
+    /// Runs SQL and drops what it prints.
+    pub(crate) fn drain(&self, database: &str, text: &str) {
+        run(Command::new(self.bin.join("psql"))
+            .args([
+                "-X", "-q", "-U", "postgres", "-d", database, "-c", text, "-h",
+            ])
+            .arg(&self.folder)
+            .stdout(Stdio::null()));
     }
 
     /// Runs SQL and gives what it printed.

@@ -287,11 +287,11 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
             overlap,
             format,
         }) => {
-            let made = clients::add_secret(&parse(&id)?, Some(overlap), &cx).await?;
+            let told = clients::add_secret(&parse(&id)?, Some(overlap), None, &cx).await?;
             format.print(&json!({
                 "client_id": id,
-                "client_secret": made.secret.expose(),
-                "secret_id": made.stored.id,
+                "client_secret": told.view["client_secret"],
+                "secret_id": told.view["id"],
             }))
         }
         ClientCommand::EndSecret(EndSecret { id, secret, format }) => {
@@ -392,6 +392,7 @@ impl From<ClientError> for CliError {
             ClientError::TooManySecrets => Self::Refused(
                 "two secrets are good already: end one, or rotate without --overlap".to_owned(),
             ),
+            ClientError::Claim(_) => Self::Refused("that is for the REST API".to_owned()),
             ClientError::Stale => Self::Refused("somebody changed it meanwhile".to_owned()),
             ClientError::Above(_) => {
                 Self::Refused("that is for whoever holds all of Doorward's scopes".to_owned())

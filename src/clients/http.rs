@@ -17,7 +17,10 @@ use super::shapes::{
 use super::{Client, store};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
-use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known};
+use crate::http::{
+    ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
+};
+use crate::idempotency::Claim;
 use crate::kernel::ClientId;
 use crate::kernel::span::Span;
 
@@ -29,6 +32,8 @@ const DEFAULT_LIMIT: i64 = 50;
 const LONGEST_OVERLAP: Span = Span::days(90);
 /// RFC 5789 §3.1.
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+/// What an idempotency key stands for.
+const CREATION: &str = "clients";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// `GET /api/v1/clients`: a page of clients, oldest first.
@@ -75,17 +80,25 @@ fn invalid(parameter: &str, detail: &'static str) -> Problem {
 }
 
 /// `POST /api/v1/clients`.
-#[utoipa::path(post, path = "/api/v1/clients", tag = "clients", operation_id = "create_client", request_body = ClientWriteShape, responses((status = 201, description = "The client with its secret, which is told once, and a strong ETag", body = NewClientShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
+#[utoipa::path(post, path = "/api/v1/clients", tag = "clients", operation_id = "create_client", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = ClientWriteShape, responses((status = 201, description = "The client with its secret, which is told once, and a strong ETag", body = NewClientShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+pub(crate) async fn create(
+    cx: Cx,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let claim = Claim::new(&key, CREATION, &body.value, &cx);
     let document = object(body, &["application/json"])?;
-    let made = operations::create_from(document, &cx).await?;
-    let mut view = made.client.view();
-    if let Some(secret) = &made.secret {
-        view["client_secret"] = json!(secret.expose());
+    let told = operations::create_from(document, claim.as_ref(), &cx).await?;
+    let id = told.view["client_id"].as_str().unwrap_or("");
+    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
+    let version = told.view["version"].as_i64().unwrap_or(1);
+    let mut response = answer(version, StatusCode::CREATED, &told.view);
+    let headers = response.headers_mut();
+    if let Ok(location) = location {
+        headers.insert(header::LOCATION, location);
     }
-    let mut response = answer(&made.client, StatusCode::CREATED, &view);
-    if let Ok(location) = HeaderValue::try_from(format!("{PATH}/{}", made.client.id)) {
-        response.headers_mut().insert(header::LOCATION, location);
+    if told.earlier {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }
@@ -156,12 +169,14 @@ pub(crate) async fn list_secrets(cx: Cx, At(id): At<String>) -> Result<Response,
 }
 
 /// `POST /api/v1/clients/{id}/secrets`: `{"others_end_in": 86400}`.
-#[utoipa::path(post, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "create_client_secret", params(("id" = String, Path, description = "The client's id")), request_body = SecretWriteShape, responses((status = 201, description = "The secret, which is told once", body = NewSecretShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(post, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "create_client_secret", params(("id" = String, Path, description = "The client's id"), ("Idempotency-Key" = Option<String>, Header, description = "As for a client")), request_body = SecretWriteShape, responses((status = 201, description = "The secret, which is told once", body = NewSecretShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create_secret(
     cx: Cx,
     At(id): At<String>,
+    key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
+    let claim = Claim::new(&key, &format!("{CREATION}/{id}/secrets"), &body.value, &cx);
     let mut document = object(body, &["application/json"])?;
     let overlap = match document.remove("others_end_in") {
         None | Some(Value::Null) => None,
@@ -181,10 +196,13 @@ pub(crate) async fn create_secret(
             Problem::new(ProblemKind::Invalid).field(pointer(name), "There is no such member.")
         );
     }
-    let made = operations::add_secret(&client(&id)?, overlap, &cx).await?;
-    let mut view = made.stored.view();
-    view["client_secret"] = json!(made.secret.expose());
-    Ok(private((StatusCode::CREATED, Json(view)).into_response()))
+    let told = operations::add_secret(&client(&id)?, overlap, claim.as_ref(), &cx).await?;
+    let mut response = private((StatusCode::CREATED, Json(told.view)).into_response());
+    if told.earlier {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// `DELETE /api/v1/clients/{id}/secrets/{secret_id}`.
@@ -229,12 +247,12 @@ fn object(body: JsonBody, media_types: &[&str]) -> Result<Map<String, Value>, Pr
 }
 
 fn one(client: &Client) -> Response {
-    answer(client, StatusCode::OK, &client.view())
+    answer(client.version, StatusCode::OK, &client.view())
 }
 
-fn answer(client: &Client, status: StatusCode, view: &Value) -> Response {
+fn answer(version: i64, status: StatusCode, view: &Value) -> Response {
     let headers = [
-        (header::ETAG, HeaderValue::from(ETag(client.version))),
+        (header::ETAG, HeaderValue::from(ETag(version))),
         (ACCEPT_PATCH, HeaderValue::from_static(MERGE_PATCH)),
     ];
     private((status, headers, Json(view)).into_response())
@@ -267,6 +285,7 @@ impl From<ClientError> for Problem {
                 .detail("The client does not prove itself with a secret."),
             ClientError::TooManySecrets => Self::new(ProblemKind::Conflict)
                 .detail("Two secrets are good already; end one first, or all by others_end_in 0."),
+            ClientError::Claim(error) => error.into(),
             ClientError::Stale => Self::new(ProblemKind::PreconditionFailed),
             ClientError::Above(Rank::Operator) => Self::new(ProblemKind::Forbidden).detail(
                 "Clients that are first-party or have the password grant are touched by callers that hold all of Doorward's scopes.",

@@ -12,6 +12,7 @@ use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::{self, OnConstraint, Rule, Topic};
 use crate::http::IfMatch;
+use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, Secret, TokenHash, random};
 
@@ -33,7 +34,15 @@ pub(crate) enum ClientError {
     Stale,
     /// The client has, or would have, what the caller does not hold.
     Above(Rank),
+    /// An idempotency key is not good for this request.
+    Claim(ClaimError),
     Fault(Fault),
+}
+
+impl From<ClaimError> for ClientError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
+    }
 }
 
 impl From<Fault> for ClientError {
@@ -56,12 +65,6 @@ pub(crate) struct Created {
     pub(crate) secret: Option<Secret<String>>,
 }
 
-/// A secret that was just made, with the one look at it.
-pub(crate) struct NewSecret {
-    pub(crate) stored: StoredSecret,
-    pub(crate) secret: Secret<String>,
-}
-
 /// How a client is to change.
 pub(crate) enum Update {
     /// RFC 7396.
@@ -77,11 +80,19 @@ pub(crate) async fn get(id: &ClientId, cx: &Cx) -> Result<Client, ClientError> {
         .ok_or(ClientError::Unknown)
 }
 
-/// Registers a client from a document.
+/// What somebody is answered with who registered a client or gave it a secret: as it was made, with the secret.
+pub(crate) struct Told {
+    pub(crate) view: Value,
+    /// By an earlier request with the same idempotency key.
+    pub(crate) earlier: bool,
+}
+
+/// Registers a client from a document; of requests with the same claim the first registers one.
 pub(crate) async fn create_from(
     document: Map<String, Value>,
+    claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Created, ClientError> {
+) -> Result<Told, ClientError> {
     let owned = OWNED.iter().filter(|name| document.contains_key(**name));
     let mut wrong: Vec<RegistrationError> = owned
         .map(|name| RegistrationError {
@@ -90,13 +101,43 @@ pub(crate) async fn create_from(
         })
         .collect();
     match Registration::from_json(without_owned(&document)) {
-        Ok(registration) if wrong.is_empty() => create(registration, cx).await,
+        Ok(registration) if wrong.is_empty() => register(registration, claim, cx).await,
         Ok(_) => Err(ClientError::Invalid(wrong)),
         Err(more) => {
             wrong.extend(more);
             Err(ClientError::Invalid(wrong))
         }
     }
+}
+
+async fn register(
+    registration: Registration,
+    claim: Option<&Claim>,
+    cx: &Cx,
+) -> Result<Told, ClientError> {
+    let mut tx = cx.begin().await?;
+    if let Some(claim) = claim
+        && let Some(view) = claim.redeem(&mut tx, cx).await?
+    {
+        return Ok(Told {
+            view,
+            earlier: true,
+        });
+    }
+    let Created { client, secret } = create_in(registration, &mut tx, cx).await?;
+    let mut view = client.view();
+    if let Some(secret) = &secret {
+        view["client_secret"] = Value::from(secret.expose().as_str());
+    }
+    if let Some(claim) = claim {
+        claim.keep(&view, None, &mut tx, cx).await?;
+    }
+    tx.commit().await?;
+    cx.app.clients.forget(client.id.as_str());
+    Ok(Told {
+        view,
+        earlier: false,
+    })
 }
 
 /// Registers a client. The secret is told here and never again.
@@ -205,14 +246,24 @@ pub(crate) async fn update(
     })
 }
 
-/// Gives the client a new secret beside the one that it has, which ends after `overlap` (`None`: when somebody ends it).
+/// Gives the client a new secret beside the one that it has, which ends after `overlap` (`None`: when somebody ends it); of requests with
+/// the same claim the first does.
 pub(crate) async fn add_secret(
     id: &ClientId,
     overlap: Option<Span>,
+    claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<NewSecret, ClientError> {
+) -> Result<Told, ClientError> {
     let mut tx = cx.begin().await?;
     let client = find_to_change(id, &mut tx, cx).await?;
+    if let Some(claim) = claim
+        && let Some(view) = claim.redeem(&mut tx, cx).await?
+    {
+        return Ok(Told {
+            view,
+            earlier: true,
+        });
+    }
     if !client.registration.auth_method.has_secret() {
         return Err(ClientError::NoSecrets);
     }
@@ -243,9 +294,17 @@ pub(crate) async fn add_secret(
     )
     .await?;
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
+    let mut view = stored.view();
+    view["client_secret"] = Value::from(secret.expose().as_str());
+    if let Some(claim) = claim {
+        claim.keep(&view, None, &mut tx, cx).await?;
+    }
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
-    Ok(NewSecret { stored, secret })
+    Ok(Told {
+        view,
+        earlier: false,
+    })
 }
 
 /// Ends one of the client's secrets.

@@ -18,7 +18,7 @@ use super::words::{self, LONGEST, SHORTEST};
 use crate::kernel::{Fault, UserId};
 
 /// Rows that one page looks at, at most, and at once.
-const EXAMINED: usize = 4000;
+const EXAMINED: usize = 2000;
 const BATCH: usize = 1000;
 /// Words of a search.
 const WORDS: usize = 8;

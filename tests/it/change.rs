@@ -584,3 +584,67 @@ async fn a_stale_writer_is_told_what_has_changed() {
         assert!(answer.problem(403, "forbidden").get("errors").is_none());
     }
 }
+
+#[tokio::test]
+async fn a_key_makes_one_client() {
+    // S-157, S-150: the secret comes again to whoever lost the answer, and can't be read in the database.
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let client = json!({ "client_name": "billing", "grant_types": ["client_credentials"], "scope": "a", "audiences": ["https://a.example"] });
+    let create = async |body: &Value| {
+        let key = [("idempotency-key", "c")];
+        api.call_with(Method::POST, "/api/v1/clients", &key, body.clone())
+            .await
+    };
+    let made = create(&client).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let again = create(&client).await;
+    assert_eq!((again.status, again.json()), (201, made.json()));
+    assert_eq!(
+        (again.header("etag"), again.header("location")),
+        (made.header("etag"), made.header("location"))
+    );
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let mut other = client.clone();
+    other["client_name"] = json!("other");
+    create(&other).await.problem(422, "key-reused");
+    let secrets = format!(
+        "/api/v1/clients/{}/secrets",
+        made.json()["client_id"].as_str().unwrap()
+    );
+    let add = async || {
+        api.call_with(
+            Method::POST,
+            &secrets,
+            &[("idempotency-key", "c")],
+            json!({}),
+        )
+        .await
+    };
+    let (first, second) = (add().await, add().await);
+    assert_eq!(
+        (first.status, second.json()),
+        (201, first.json()),
+        "{}",
+        first.text
+    );
+    // The same key for something else is another.
+    let user = api
+        .call_with(
+            Method::POST,
+            USERS,
+            &[("idempotency-key", "c")],
+            json!({ "username": "ada" }),
+        )
+        .await;
+    assert_eq!(user.status, 201);
+    let secret = made.json()["client_secret"].as_str().unwrap().to_owned();
+    let kept: Vec<Vec<u8>> = sqlx::query_scalar("select sealed from idempotency")
+        .fetch_all(&mut server.tables().await)
+        .await
+        .unwrap();
+    assert!(
+        kept.iter()
+            .all(|row| !row.windows(secret.len()).any(|w| w == secret.as_bytes()))
+    );
+}

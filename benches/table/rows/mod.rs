@@ -7,6 +7,7 @@ mod documents;
 mod memory;
 mod pages;
 mod passwords;
+mod search;
 mod setup;
 mod start;
 mod timing;
@@ -29,6 +30,7 @@ pub(crate) const TOPICS: &[(&str, Topic)] = &[
     ("directory", Bench::directory),
     ("creates", Bench::creates),
     ("pages", Bench::pages),
+    ("search", Bench::search),
     ("passwords", Bench::passwords),
     ("storm", Bench::storm),
     ("memory", Bench::memory),
@@ -70,6 +72,8 @@ pub(crate) struct Bench {
     postgres: Postgres,
     keys: PathBuf,
     sizes: Sizes,
+    /// Whether people's words have been written.
+    worded: bool,
     clients: Vec<(String, String, String)>,
     pub(crate) rows: Vec<Row>,
 }

@@ -12,6 +12,7 @@ use crate::machine::{SERVER, run};
 impl Bench {
     /// First and last pages of every filtered list, one connection, medians of many.
     pub(super) fn pages(&mut self) {
+        self.words();
         let server = self.server();
         let token = format!("Bearer {}", self.token(&server));
         let headers = [("authorization", token.as_str())];
@@ -23,6 +24,9 @@ impl Bench {
             "status=disabled&",
             &format!("updated_since={since}&"),
             &format!("status=active&updated_since={since}&"),
+            "sort=name&",
+            "status=active&sort=name&",
+            "q=person&",
         ] {
             let first = request(
                 "GET",
@@ -103,7 +107,7 @@ impl Bench {
             .status();
         assert!(cli.expect("it runs").success());
         drop(std::fs::remove_dir(self.keys.join("none")));
-        let columns = "id, version, status, admin, email, email_folded, email_verified, username, username_folded, phone_number, phone_number_verified, name, claims, password_hash, password_change_required, tokens_valid_from, created_at, updated_at";
+        let columns = "id, version, status, admin, email, email_folded, email_verified, username, username_folded, phone_number, phone_number_verified, name, claims, password_hash, password_change_required, tokens_valid_from, created_at, updated_at, name_folded";
         let copy = format!(
             "set -e; {psql} bench -c \"copy (select {columns} from \\\"user\\\" order by id limit 10000) to stdout\" | {psql} small -c \"copy \\\"user\\\" ({columns}) from stdin\"; \
              for t in client client_secret signing_key; do {psql} bench -c \"copy $t to stdout\" | {psql} small -c \"copy $t from stdin\"; done; {psql} small -c 'vacuum analyze'",

@@ -20,6 +20,7 @@ impl Bench {
             postgres,
             keys,
             sizes,
+            worded: false,
             clients: Vec::new(),
             rows: Vec::new(),
         };
@@ -128,12 +129,12 @@ impl Bench {
         let insert = |from: usize, to: usize, hash: &str| {
             self.postgres.sql("bench", &format!(
                 "insert into \"user\" (id, status, admin, email, email_folded, email_verified, username, username_folded, phone_number_verified, name,
-                                       claims, password_hash, password_change_required, tokens_valid_from, created_at, updated_at)
+                                       claims, password_hash, password_change_required, tokens_valid_from, created_at, updated_at, name_folded)
                  select (lpad(to_hex(1700000000000 + n), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid,
                         case when n % 10 = 0 then 'disabled' else 'active' end, false, 'Person' || n || '@example.com', 'person' || n || '@example.com',
                         true, 'person' || n, 'person' || n, false, 'Person ' || n, '{{\"locale\":\"en\"}}'::jsonb, {hash}, false,
                         timestamptz '2026-01-01' + n * interval '1 second', timestamptz '2026-01-01' + n * interval '1 second',
-                        timestamptz '2026-01-01' + n * interval '1 second'
+                        timestamptz '2026-01-01' + n * interval '1 second', 'person ' || n
                    from generate_series({from}, {to}) n"
             ));
         };

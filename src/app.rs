@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::authorize::SeenChallenges;
 use crate::client_auth::Failures;
 use crate::clients::Clients;
 use crate::config::{self, Config};
@@ -48,6 +49,7 @@ pub struct Parts {
     pub(crate) seen: SeenTokens,
     pub(crate) unrevoked: Unrevoked,
     pub(crate) failures: Failures,
+    pub(crate) challenges: SeenChallenges,
     pub(crate) watch: Watch,
     /// Whether somebody collects traces.
     pub(crate) traced: bool,
@@ -92,6 +94,7 @@ impl App {
             seen: SeenTokens::new(),
             unrevoked: Unrevoked::new(),
             failures: Failures::new(),
+            challenges: SeenChallenges::new(),
             watch: Watch::default(),
             traced: config::wants_traces(),
             request_ids: RequestIds::new(),

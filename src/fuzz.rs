@@ -206,7 +206,7 @@ fn cookies_and_headers() {
             }
             headers.insert("x-forwarded-for", value.clone());
             headers.insert("traceparent", value);
-            crate::login::fuzzed_cookie(&headers);
+            crate::login::attempt::fuzzed(&headers);
             fuzzed(&headers);
         },
     );

@@ -5,7 +5,7 @@
 //! - shell: `openapi` the API described · [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
 //! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
-//! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out ·
+//! - flows: `authorize` what an application asks of a browser · `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out ·
 //!   `consent` what people let clients have
 //! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `audit` ·
 //!   `idempotency` requests that make something make it once
@@ -15,6 +15,7 @@
 mod account;
 pub mod app;
 mod audit;
+mod authorize;
 pub mod cli;
 mod client_auth;
 mod clients;

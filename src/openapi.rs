@@ -13,7 +13,10 @@ use utoipa::{Modify, OpenApi};
 
 use crate::kernel::scope;
 use crate::kernel::span::Span;
-use crate::{account, clients, discovery, events, http, keys, login, ops, token, userinfo, users};
+use crate::{
+    account, authorize, clients, consent, discovery, events, http, keys, login, ops, token,
+    userinfo, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -51,8 +54,16 @@ use crate::{account, clients, discovery, events, http, keys, login, ops, token, 
         clients::http::list_secrets,
         clients::http::create_secret,
         clients::http::delete_secret,
+        authorize::http::get,
+        authorize::http::post,
+        authorize::http::get_continue,
+        consent::page::get,
+        consent::page::post,
         login::page::get,
         login::page::post,
+        login::page::get_account,
+        login::page::post_account,
+        login::page::post_cancel,
         login::page::post_new_password,
         login::page::get_logout,
         login::page::post_logout,

@@ -12,7 +12,8 @@ use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
 use crate::{
-    account, clients, discovery, events, keys, login, openapi, sessions, token, userinfo, users,
+    account, authorize, clients, consent, discovery, events, keys, login, openapi, sessions, token,
+    userinfo, users,
 };
 
 /// Who is let in.
@@ -95,8 +96,16 @@ pub fn table() -> Vec<Route> {
 
         // people
         route(Method::GET,    "/",                                             Access::Open, get(async || Redirect::to("/account"))),
+        route(Method::GET,    "/oauth2/authorize",                             Access::Browser, get(authorize::http::get)),
+        route(Method::POST,   "/oauth2/authorize",                             Access::Browser, post(authorize::http::post)),
+        route(Method::GET,    "/oauth2/authorize/continue",                    Access::Browser, get(authorize::http::get_continue)),
+        route(Method::GET,    "/consent",                                      Access::Browser, get(consent::page::get)),
+        route(Method::POST,   "/consent",                                      Access::Browser, post(consent::page::post)),
         route(Method::GET,    "/login",                                        Access::Browser, get(login::page::get)),
         route(Method::POST,   "/login",                                        Access::Browser, post(login::page::post)),
+        route(Method::GET,    "/login/account",                                Access::Browser, get(login::page::get_account)),
+        route(Method::POST,   "/login/account",                                Access::Browser, post(login::page::post_account)),
+        route(Method::POST,   "/login/cancel",                                 Access::Browser, post(login::page::post_cancel)),
         route(Method::POST,   "/login/new-password",                           Access::Browser, post(login::page::post_new_password)),
         route(Method::GET,    "/logout",                                       Access::SignedIn, get(login::page::get_logout)),
         route(Method::POST,   "/logout",                                       Access::SignedIn, post(login::page::post_logout)),

@@ -1,5 +1,6 @@
 //! Form bodies, read once and strictly: the right media type, at most 64 KiB, UTF-8, each parameter once (RFC 6749 §3.1, §3.2).
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 
@@ -57,7 +58,46 @@ impl Form {
         bytes: &[u8],
         may_repeat: &[&str],
     ) -> Result<Self, FormError> {
+        let (form, repeated) = Self::read_all(bytes, may_repeat)?;
+        if repeated.is_empty() {
+            Ok(form)
+        } else {
+            Err(FormError::Repeated)
+        }
+    }
+
+    /// Like [`Form::parse`], but gives the names of what is repeated beside the form, which has the first of each.
+    pub(crate) fn parse_noting_repeats(
+        bytes: &[u8],
+        may_repeat: &[&str],
+    ) -> Result<(Self, Vec<String>), FormError> {
+        let (Self(mut fields), repeated) = Self::read_all(bytes, may_repeat)?;
+        fields.retain(|(_, value)| !value.expose().is_empty());
+        Ok((Self(fields), repeated))
+    }
+
+    /// The body of a request whose media type is a form's, as it is.
+    pub(crate) async fn read(request: Request) -> Result<Bytes, FormError> {
+        let is_form = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| {
+                v.split(';')
+                    .next()
+                    .unwrap_or("")
+                    .trim()
+                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+            });
+        if !is_form {
+            return Err(FormError::NotAForm);
+        }
+        read_body(request, MAX_BYTES).await
+    }
+
+    fn read_all(bytes: &[u8], may_repeat: &[&str]) -> Result<(Self, Vec<String>), FormError> {
         let mut fields: Vec<(String, Secret<String>)> = Vec::new();
+        let mut repeated = Vec::new();
         for pair in bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
             let (name, value) = match pair.iter().position(|b| *b == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
@@ -66,7 +106,11 @@ impl Form {
             let (name, value) = (decode(name)?, decode(value)?);
             if fields.iter().any(|(have, _)| *have == name) && !may_repeat.contains(&name.as_str())
             {
-                return Err(FormError::Repeated);
+                repeated.push(name);
+                if repeated.len() == MAX_FIELDS {
+                    return Err(FormError::Malformed);
+                }
+                continue;
             }
             // Each is held against all before it: unbounded, a form of 64 KiB would be a second's work.
             if fields.len() == MAX_FIELDS {
@@ -74,7 +118,7 @@ impl Form {
             }
             fields.push((name, Secret::new(value)));
         }
-        Ok(Self(fields))
+        Ok((Self(fields), repeated))
     }
 
     /// Takes a parameter out; `None` where it was not sent or is empty.
@@ -127,22 +171,7 @@ impl<S: Sync> FromRequest<S> for Form {
     type Rejection = FormError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, FormError> {
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| {
-                v.split(';')
-                    .next()
-                    .unwrap_or("")
-                    .trim()
-                    .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
-        if !is_form {
-            return Err(FormError::NotAForm);
-        }
-        let bytes = read_body(request, MAX_BYTES).await?;
-        Self::parse(&bytes, &["resource"])
+        Self::parse(&Self::read(request).await?, &["resource"])
     }
 }
 

@@ -30,7 +30,10 @@ pub(crate) use json::JsonBody;
 pub(crate) use layers::fuzzed;
 pub(crate) use layers::{Peer, around, refusal};
 pub(crate) use oauth_error::{OAuthCode, OAuthError};
-pub(crate) use page::{__path_asset, PageForm, asset, assets_version, come_again, page, too_many};
+pub(crate) use page::{
+    __path_asset, PageForm, asset, assets_version, come_again, nonce_page, page, page_leading_to,
+    script_nonce, too_many,
+};
 pub(crate) use page_error::PageError;
 pub(crate) use problem::Problem;
 pub use problem::ProblemKind;

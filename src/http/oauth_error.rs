@@ -114,7 +114,12 @@ impl OAuthError {
         }
     }
 
-    pub(super) fn code(&self) -> &'static str {
+    /// What the caller is told beside the code.
+    pub(crate) fn told(&self) -> &'static str {
+        self.told
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
         self.code.as_str()
     }
 

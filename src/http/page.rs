@@ -4,12 +4,14 @@ use askama::Template;
 use axum::extract::{FromRequest, Path, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::shapes::PageRefusals;
 use super::{Form, FormError, PageError};
 use crate::app::App;
 use crate::config::Issuer;
-use crate::kernel::Fault;
+use crate::kernel::{Fault, random};
 
 /// No inline style or script, nothing from elsewhere, forms to ourselves alone (checklist 84).
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'";
@@ -39,6 +41,50 @@ pub(super) fn add_headers(headers: &mut HeaderMap) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+}
+
+/// Lets the forms of a page lead to `target` too, a client's origin or scheme: Chromium holds redirects after a form to the policy of
+/// the page that the form was on.
+pub(crate) fn page_leading_to(mut response: Response, target: &str) -> Response {
+    let policy = POLICY.replace(
+        "form-action 'self'",
+        &format!("form-action 'self' {target}"),
+    );
+    // What can't be in a header leads nowhere.
+    if let Ok(policy) = HeaderValue::try_from(policy) {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// A nonce for one response's scripts.
+pub(crate) fn script_nonce() -> String {
+    URL_SAFE_NO_PAD.encode(random::bytes::<16>())
+}
+
+/// A page whose one script has a nonce of its own (checklist 85), and whose forms lead to `target`; its address is told to nobody.
+pub(crate) fn nonce_page(
+    target: &str,
+    nonce: &str,
+    template: &impl Template,
+) -> Result<Response, PageError> {
+    let mut response = page(StatusCode::OK, template)?;
+    let policy = POLICY
+        .replace(
+            "form-action 'self'",
+            &format!("form-action 'self' {target}"),
+        )
+        .replace("script-src 'self'", &format!("script-src 'nonce-{nonce}'"));
+    let policy =
+        HeaderValue::try_from(policy).map_err(|e| Fault::internal("writing a page's policy", e))?;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    Ok(response)
 }
 
 /// A form of one of our own pages. Where the browser says whence it comes, that must be here (checklist 82); the token is checked by
@@ -82,7 +128,7 @@ fn is_from_here(headers: &HeaderMap, issuer: &Issuer) -> bool {
 }
 
 /// The files that pages refer to, by name; their address changes with their content, so they are kept for good.
-const ASSETS: [(&str, &str, &str); 3] = [
+const ASSETS: [(&str, &str, &str); 4] = [
     (
         "style.css",
         "text/css; charset=utf-8",
@@ -92,6 +138,11 @@ const ASSETS: [(&str, &str, &str); 3] = [
         "reveal.js",
         "text/javascript; charset=utf-8",
         include_str!("../../templates/reveal.js"),
+    ),
+    (
+        "send.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../templates/send.js"),
     ),
     (
         "mark.svg",

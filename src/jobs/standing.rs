@@ -13,7 +13,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{families, idempotency, sessions, token, users};
+use crate::{authorize, families, idempotency, sessions, token, users};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -228,6 +228,7 @@ async fn sweep(app: &App) -> Result<(), Fault> {
     let now = app.clock.now();
     while sessions::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     while token::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
+    while authorize::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     while families::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     let grace_ended = now - app.config.tokens.refresh_token_grace.time();
     while spend::sweep(grace_ended, now, &mut *app.pool.acquire().await?).await? > 0 {}

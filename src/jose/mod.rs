@@ -11,5 +11,5 @@ mod verify;
 pub(crate) use alg::Alg;
 pub(crate) use jwk::PrivateKey;
 pub(crate) use jwks::KeySet;
-pub(crate) use sign::{Signer, Typ};
-pub(crate) use verify::{Expected, Invalid, LEEWAY, Verifier, check_claims, verify};
+pub(crate) use sign::{ID_TOKEN_ACR, Signer, Typ};
+pub(crate) use verify::{Expected, Invalid, LEEWAY, Verifier, check_claims, read_hint, verify};

@@ -14,20 +14,28 @@ use crate::kernel::Fault;
 pub(crate) enum Typ {
     /// RFC 9068 §2.1.
     AccessToken,
+    /// OpenID Connect Core §2.
+    IdToken,
 }
 
 impl Typ {
+    pub(super) const ALL: [Self; 2] = [Self::AccessToken, Self::IdToken];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::AccessToken => "at+jwt",
+            Self::IdToken => "JWT",
         }
     }
 }
 
+/// What every sign-in here is worth (`acr`): a password of the person's own. There are no others yet.
+pub(crate) const ID_TOKEN_ACR: &str = "1";
+
 /// A private key that signs.
 pub(crate) struct Signer {
-    /// The encoded header of access tokens, the commonest by far.
-    access_token_header: String,
+    /// The encoded headers, the commonest first.
+    headers: [(Typ, String); Typ::ALL.len()],
     key: Key,
 }
 
@@ -39,11 +47,8 @@ pub(super) enum Key {
 
 impl Signer {
     pub(super) fn new(alg: Alg, kid: &str, key: Key) -> Self {
-        let access_token_header = header(alg, kid, Typ::AccessToken);
-        Self {
-            access_token_header,
-            key,
-        }
+        let headers = Typ::ALL.map(|typ| (typ, header(alg, kid, typ)));
+        Self { headers, key }
     }
 
     /// Signs `claims` as a JWT of kind `typ`.
@@ -52,9 +57,8 @@ impl Signer {
             |e: Box<dyn std::error::Error + Send + Sync>| Fault::internal("signing a token", e);
         let claims = serde_json::to_vec(claims).map_err(|e| fault(e.into()))?;
         let mut token = String::with_capacity(claims.len() * 2 + 512);
-        match typ {
-            Typ::AccessToken => token.push_str(&self.access_token_header),
-        }
+        let header = self.headers.iter().find(|(of, _)| *of == typ);
+        token.push_str(header.map_or("", |(_, header)| header));
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&claims, &mut token);
         let message = token.as_bytes();

@@ -58,15 +58,15 @@ pub(crate) fn uuid_v7(now: OffsetDateTime) -> Uuid {
 pub(crate) struct FamilyId(pub(crate) Uuid);
 
 impl FamilyId {
-    #[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-    #[allow(dead_code, reason = "callers arrive one by one")]
     pub(crate) fn new(now: OffsetDateTime) -> Self {
         Self(uuid_v7(now))
     }
 }
 
 /// A client's id: `c_` and 128 random bits in base64url. Its alphabet needs no form-encoding in a Basic header.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type,
+)]
 #[serde(transparent)]
 #[sqlx(transparent)]
 pub(crate) struct ClientId(String);

@@ -6,6 +6,7 @@ pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod network;
 pub(crate) mod random;
+pub(crate) mod redirect;
 pub(crate) mod scope;
 pub(crate) mod seal;
 pub mod secret;

@@ -14,13 +14,14 @@ pub(crate) const OWN: [&str; 4] = [USERS_READ, USERS_WRITE, CLIENTS_READ, CLIENT
 
 /// The scopes of people's data (OpenID Connect Core §5.4, §11).
 pub(crate) const OPENID: &str = "openid";
+pub(crate) const OFFLINE_ACCESS: &str = "offline_access";
 pub(crate) const PERSONAL: [&str; 6] = [
     OPENID,
     "profile",
     "email",
     "phone",
     "address",
-    "offline_access",
+    OFFLINE_ACCESS,
 ];
 
 /// Bytes of a scope string that are read at most, and names in it (checklist 174).

@@ -1,6 +1,4 @@
 //! Signing in and out.
 
+pub(crate) mod attempt;
 pub(crate) mod page;
-
-#[cfg(test)]
-pub(crate) use page::fuzzed_cookie;

@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    Cache, CacheAnswer, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal, Refused,
-    Request, Route, Token, TokenError,
+    Authorization, Cache, CacheAnswer, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal,
+    Refused, Request, Route, Token, TokenError,
 };
 
 /// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.
@@ -24,6 +24,7 @@ pub(crate) struct Meters {
     durations: Family<Route, Histogram>,
     tokens: Family<Token, Counter>,
     token_errors: Family<TokenError, Counter>,
+    authorizations: Family<Authorization, Counter>,
     sign_ins: Counter,
     refused: Family<Refused, Counter>,
     cache: Family<Cache, Counter>,
@@ -50,6 +51,7 @@ impl Meters {
             durations,
             tokens: Family::default(),
             token_errors: Family::default(),
+            authorizations: Family::default(),
             sign_ins: Counter::default(),
             refused: Family::default(),
             cache: Family::default(),
@@ -80,6 +82,11 @@ impl Meters {
             "token_errors",
             "Token requests refused, by error code",
             meters.token_errors.clone(),
+        );
+        registry.register(
+            "authorizations",
+            "Authorization requests answered, by what the client was told: code, or an error",
+            meters.authorizations.clone(),
         );
         registry.register(
             "sign_ins",
@@ -159,6 +166,12 @@ impl Meters {
 
     pub(crate) fn token_error(&self, error: &'static str) {
         self.token_errors.get_or_create(&TokenError { error }).inc();
+    }
+
+    /// An authorization request was answered.
+    pub(crate) fn authorized(&self, answer: &'static str) {
+        let label = Authorization { answer };
+        self.authorizations.get_or_create(&label).inc();
     }
 
     pub(crate) fn signed_in(&self) {

@@ -28,6 +28,12 @@ pub(super) struct TokenError {
     pub(super) error: &'static str,
 }
 
+/// `code`, or an error of the specifications.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Authorization {
+    pub(super) answer: &'static str,
+}
+
 /// Where a password is tried.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub(crate) enum Door {

@@ -6,13 +6,13 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use tower_sessions::Session;
 use tower_sessions::session::Error;
+use uuid::Uuid;
 
 use super::{SessionData, Stage};
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::{Form, PageError};
 use crate::kernel::Fault;
-use crate::kernel::id::uuid_v7;
 use crate::users::{self, SignIn, Status};
 
 /// Keeps the tokens of sessions and those of login attempts apart.
@@ -113,16 +113,25 @@ fn session_id(session: &Session) -> String {
     session.id().map(|id| id.to_string()).unwrap_or_default()
 }
 
-/// Begins a session for this person, under a new id: whatever id the browser came with is dead (checklist 73, 74).
+/// Whoever was signed in at this browser until now.
+pub(super) async fn before(session: &Session) -> Result<Option<SessionData>, Fault> {
+    let data = session.get::<SessionData>(SessionData::KEY);
+    let data = data.await.map_err(fault)?;
+    Ok(data.filter(|data| data.stage == Stage::SignedIn))
+}
+
+/// Begins a session for this person, under a new id: whatever id the browser came with is dead (checklist 73, 74). Who proves themselves
+/// again goes on with the session that they have (`public_id`).
 pub(super) async fn begin(
     session: &Session,
     person: &SignIn,
     stage: Stage,
+    public_id: Uuid,
     cx: &Cx,
-) -> Result<(), Fault> {
+) -> Result<SessionData, Fault> {
     let data = SessionData {
         user_id: person.id,
-        public_id: uuid_v7(cx.now),
+        public_id,
         stage,
         admin: person.admin,
         began_at: cx.now,
@@ -132,12 +141,13 @@ pub(super) async fn begin(
     };
     session.clear().await;
     session
-        .insert(SessionData::KEY, data)
+        .insert(SessionData::KEY, &data)
         .await
         .map_err(fault)?;
     session.cycle_id().await.map_err(fault)?;
     // Written here, where a database that is away becomes an honest answer.
-    session.save().await.map_err(fault)
+    session.save().await.map_err(fault)?;
+    Ok(data)
 }
 
 /// Ends the session on the server; the cookie goes with the answer.

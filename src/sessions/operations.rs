@@ -3,6 +3,7 @@
 //! tower-sessions writes sessions on a connection of its own, so signing in and out are recorded first: a crash between the two leaves
 //! a record too many, never a session that nobody has heard of.
 
+use sqlx::PgConnection;
 use tower_sessions::Session;
 use uuid::Uuid;
 
@@ -10,15 +11,53 @@ use super::{SessionData, Stage, guard, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::{Actor, Cx};
 use crate::families;
+use crate::kernel::id::uuid_v7;
 use crate::kernel::{Fault, UserId};
 use crate::users::SignIn;
 
-/// Signs `person` in at this browser, under a new session id.
-pub(crate) async fn sign_in(session: &Session, person: &SignIn, cx: &Cx) -> Result<(), Fault> {
+/// Signs `person` in at this browser, under a new session id. Who proves themselves again stays in their session; of somebody else who was
+/// signed in here, the session ends, and what belongs to it (checklist 77).
+pub(crate) async fn sign_in(
+    session: &Session,
+    person: &SignIn,
+    cx: &Cx,
+) -> Result<SessionData, Fault> {
     let acting = cx.acting(Actor::Session { user_id: person.id });
-    record(Action::SignedIn, person.id, &acting).await?;
-    guard::begin(session, person, Stage::SignedIn, cx).await?;
+    let public_id = hand_over(session, person, Action::SignedIn, &acting).await?;
+    let data = guard::begin(session, person, Stage::SignedIn, public_id, cx).await?;
     cx.app.meters.signed_in();
+    Ok(data)
+}
+
+/// Ends whoever else was signed in here, and gives the session's public id for `person`.
+async fn hand_over(
+    session: &Session,
+    person: &SignIn,
+    action: Action,
+    cx: &Cx,
+) -> Result<Uuid, Fault> {
+    let before = guard::before(session).await?;
+    let same = |data: &SessionData| {
+        data.user_id == person.id && data.valid_from == person.tokens_valid_from
+    };
+    let mut tx = cx.begin().await?;
+    let public_id = match before {
+        Some(data) if same(&data) => data.public_id,
+        Some(data) => {
+            end(data.public_id, &mut tx, cx).await?;
+            uuid_v7(cx.now)
+        }
+        None => uuid_v7(cx.now),
+    };
+    let target = Target::User(person.id);
+    audit::record(action, target, Change::default(), &mut tx, cx).await?;
+    tx.commit().await?;
+    Ok(public_id)
+}
+
+/// What ends with a session.
+async fn end(public_id: Uuid, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
+    families::end_of_session(public_id, db, cx).await?;
     Ok(())
 }
 
@@ -27,8 +66,11 @@ pub(crate) async fn demand_new_password(
     session: &Session,
     person: &SignIn,
     cx: &Cx,
-) -> Result<(), Fault> {
-    guard::begin(session, person, Stage::NewPassword, cx).await
+) -> Result<SessionData, Fault> {
+    let acting = cx.acting(Actor::Session { user_id: person.id });
+    let action = Action::NewPasswordDemanded;
+    let public_id = hand_over(session, person, action, &acting).await?;
+    guard::begin(session, person, Stage::NewPassword, public_id, cx).await
 }
 
 /// Signs `person` out at this browser: the server's record goes, what belongs to it ends, and the cookie goes with the answer.
@@ -39,7 +81,7 @@ pub(crate) async fn sign_out(
     cx: &Cx,
 ) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
-    families::end_of_session(data.public_id, &mut tx, cx).await?;
+    end(data.public_id, &mut tx, cx).await?;
     let target = Target::User(person.id);
     audit::record(Action::SignedOut, target, Change::default(), &mut tx, cx).await?;
     tx.commit().await?;
@@ -50,15 +92,9 @@ pub(crate) async fn sign_out(
 pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
     if store::end_one(public_id, user, &mut tx).await? {
-        families::end_of_session(public_id, &mut tx, cx).await?;
+        end(public_id, &mut tx, cx).await?;
         let target = Target::User(user);
         audit::record(Action::SessionEnded, target, Change::default(), &mut tx, cx).await?;
     }
     Ok(tx.commit().await?)
-}
-
-async fn record(action: Action, user: UserId, cx: &Cx) -> Result<(), Fault> {
-    let mut connection = cx.connection().await?;
-    let target = Target::User(user);
-    audit::record(action, target, Change::default(), &mut connection, cx).await
 }

@@ -9,7 +9,7 @@ use crate::kernel::{ScopeSet, scope};
 pub(super) const API: &str = "/api";
 const USERINFO: &str = "/oauth2/userinfo";
 
-pub(super) fn outside_registration() -> OAuthError {
+pub(crate) fn outside_registration() -> OAuthError {
     OAuthError::new(
         OAuthCode::InvalidScope,
         "The client may not have that scope.",
@@ -18,7 +18,7 @@ pub(super) fn outside_registration() -> OAuthError {
 
 /// The scopes that were asked for, each of which must be registered and allowed to the subject (`may_have`); without a wish, all
 /// that are both. Doorward's own scopes share a token with nothing but those of people's data.
-pub(super) fn scope(
+pub(crate) fn scope(
     asked: Option<ScopeSet>,
     client: &Client,
     may_have: impl Fn(&str) -> bool,
@@ -53,7 +53,7 @@ pub(super) fn scope(
 }
 
 /// The one audience of the token.
-pub(super) fn audience(
+pub(crate) fn audience(
     scope: &ScopeSet,
     resources: &[String],
     client: &Client,

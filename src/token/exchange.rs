@@ -1,6 +1,6 @@
 //! From a grant to a token. Grants decide, `issue` mints.
 
-use super::grant::{GrantRequest, client_credentials, password};
+use super::grant::{GrantRequest, authorization_code, client_credentials, password, refresh_token};
 use super::issue::{Issued, issue};
 use crate::clients::{Client, Grant};
 use crate::cx::Cx;
@@ -16,8 +16,16 @@ pub(super) async fn exchange(
             let granted = client_credentials::decide(r, client, cx)?;
             (Grant::ClientCredentials, issue(granted, cx)?)
         }
+        // Boxed, so that the commonest grant need not carry the room that these take.
+        GrantRequest::AuthorizationCode(r) => {
+            let granted = Box::pin(authorization_code::decide(r, client, cx)).await?;
+            (Grant::AuthorizationCode, issue(granted, cx)?)
+        }
+        GrantRequest::RefreshToken(r) => {
+            let granted = Box::pin(refresh_token::decide(r, client, cx)).await?;
+            (Grant::RefreshToken, issue(granted, cx)?)
+        }
         GrantRequest::Password(r) => {
-            // Boxed, so that the commonest grant need not carry the room that this one takes.
             let granted = Box::pin(password::decide(r, client, cx)).await?;
             (Grant::Password, issue(granted, cx)?)
         }

@@ -30,15 +30,32 @@ struct TokenBody {
     /// Separated by spaces.
     #[schema(value_type = String)]
     scope: ScopeSet,
+    /// Who signed in (OpenID Connect Core §2), where `openid` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+    /// Good for one use; its answer brings the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
 }
 
-/// What is asked for (RFC 6749 §4.3.2, §4.4.2).
+/// What is asked for (RFC 6749 §4.1.3, §4.3.2, §4.4.2, §6).
 #[derive(ToSchema)]
 #[schema(as = TokenRequest)]
 #[expect(dead_code, reason = "a description; GrantRequest reads the form")]
 struct TokenForm {
-    /// `client_credentials` or `password`.
+    /// `authorization_code`, `refresh_token`, `client_credentials` or `password`.
     grant_type: String,
+    /// For `authorization_code`.
+    #[schema(format = Password)]
+    code: Option<String>,
+    /// For `authorization_code`: the one that the code was asked for with.
+    redirect_uri: Option<String>,
+    /// For `authorization_code` (RFC 7636).
+    #[schema(format = Password)]
+    code_verifier: Option<String>,
+    /// For `refresh_token`.
+    #[schema(format = Password)]
+    refresh_token: Option<String>,
     /// Names separated by spaces; absent: all that the client may have.
     scope: Option<String>,
     /// The audience (RFC 8707), where the client may ask for several.
@@ -61,6 +78,10 @@ impl From<Issued> for TokenBody {
             token_type: "Bearer",
             expires_in: issued.expires_in.whole_seconds(),
             scope: issued.scope,
+            id_token: issued.id_token,
+            refresh_token: issued
+                .refresh_token
+                .map(|token| token.secret().expose().clone()),
         }
     }
 }

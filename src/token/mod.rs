@@ -6,6 +6,7 @@ mod claims;
 mod exchange;
 mod grant;
 pub(crate) mod http;
+mod id_token;
 mod introspect;
 mod issue;
 mod presented;
@@ -14,7 +15,9 @@ mod seen;
 mod store;
 mod unrevoked;
 
+pub(crate) use audience::{audience, outside_registration, scope};
 pub(crate) use bearer::{bearer, guard};
+pub(crate) use id_token::ID_TOKEN_CLAIMS;
 pub(crate) use presented::{AsOf, Holder, Presented};
 pub(crate) use seen::SeenTokens;
 pub(crate) use store::sweep;

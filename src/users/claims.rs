@@ -39,6 +39,18 @@ pub(crate) fn claim_names() -> impl Iterator<Item = &'static str> {
         .flat_map(|(_, names)| names.iter().copied())
 }
 
+/// Whether it is a claim about a person that may be asked for by name.
+pub(crate) fn is_claim(name: &str) -> bool {
+    claim_names().any(|known| known == name)
+}
+
+/// Whether one of these scopes opens the claim.
+pub(crate) fn opens(scope: &ScopeSet, name: &str) -> bool {
+    OF_SCOPE
+        .into_iter()
+        .any(|(of, names)| scope.contains(of) && names.contains(&name))
+}
+
 impl User {
     /// The claims that `scope` opens, and those `further` ones that were asked for by name; only what is known of the person.
     pub(crate) fn claims(&self, scope: &ScopeSet, further: &[String]) -> Map<String, Value> {

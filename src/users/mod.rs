@@ -22,7 +22,7 @@ mod validate;
 mod words;
 
 pub(crate) use attributes::Attributes;
-pub(crate) use claims::claim_names;
+pub(crate) use claims::{claim_names, is_claim, opens};
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};
 pub(crate) use model::{SignIn, Status, User, epoch};

@@ -26,7 +26,7 @@ async fn both_documents_agree_and_are_true() {
     let body = first.json();
     assert_eq!(body["issuer"], json!(server.url));
     insta::assert_json_snapshot!("metadata", body, {
-        ".issuer" => "[issuer]", ".token_endpoint" => "[issuer]/oauth2/token", ".jwks_uri" => "[issuer]/.well-known/jwks.json",
+        ".issuer" => "[issuer]", ".authorization_endpoint" => "[issuer]/oauth2/authorize", ".token_endpoint" => "[issuer]/oauth2/token", ".jwks_uri" => "[issuer]/.well-known/jwks.json",
         ".introspection_endpoint" => "[issuer]/oauth2/introspect", ".revocation_endpoint" => "[issuer]/oauth2/revoke",
         ".userinfo_endpoint" => "[issuer]/oauth2/userinfo", ".service_documentation" => "[issuer]/docs/errors"
     });

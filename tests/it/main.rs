@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod authorize;
 mod bearer;
 mod browsers;
 mod canary;
@@ -34,6 +35,7 @@ mod replicas;
 mod revocation;
 mod rotation;
 mod settings;
+mod sign_on;
 mod structure;
 mod support;
 mod throttle;

@@ -95,7 +95,7 @@ async fn shapes_are_those_of_real_answers() {
     assert!(members(&unknown).is_subset(&schema("Problem")), "{unknown}");
     assert!(members(&unknown["errors"][0]).is_subset(&schema("FieldError")));
     let granted = server.admin().client_credentials(&[]).await;
-    assert_eq!(schema("Token"), members(&granted.json()));
+    assert!(members(&granted.json()).is_subset(&schema("Token")));
     let refused = server.admin().post(&[]).await;
     assert_eq!(schema("OAuthError"), members(&refused.json()));
     let metadata = server.get("/.well-known/openid-configuration").await;

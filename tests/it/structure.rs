@@ -12,7 +12,10 @@ const FLOORS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("surfaces", &["account", "discovery", "userinfo"]),
-    ("flows", &["token", "login", "client_auth", "consent"]),
+    (
+        "flows",
+        &["token", "login", "client_auth", "consent", "authorize"],
+    ),
     (
         "nouns",
         &[

@@ -20,5 +20,6 @@ pub(in crate::token) fn decide<'a>(
         subject: Subject::Client,
         scope,
         audience,
+        sign_on: None,
     })
 }

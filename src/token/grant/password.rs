@@ -68,5 +68,6 @@ pub(in crate::token) async fn decide<'a>(
         },
         scope,
         audience,
+        sign_on: None,
     })
 }

@@ -6,8 +6,24 @@ use crate::kernel::{ScopeSet, Secret};
 
 /// A request by its `grant_type`.
 pub(in crate::token) enum GrantRequest {
+    AuthorizationCode(CodeRequest),
+    RefreshToken(RefreshRequest),
     ClientCredentials(Wish),
     Password(PasswordRequest),
+}
+
+/// RFC 6749 §4.1.3, RFC 7636 §4.5.
+pub(in crate::token) struct CodeRequest {
+    pub(in crate::token) code: Secret<String>,
+    pub(in crate::token) redirect_uri: Option<String>,
+    pub(in crate::token) code_verifier: Option<Secret<String>>,
+    pub(in crate::token) resources: Vec<String>,
+}
+
+/// RFC 6749 §6.
+pub(in crate::token) struct RefreshRequest {
+    pub(in crate::token) refresh_token: Secret<String>,
+    pub(in crate::token) wish: Wish,
 }
 
 /// What the client wants the token for.
@@ -42,8 +58,20 @@ impl TryFrom<Form> for GrantRequest {
             )
         };
         match grant.ok_or_else(unsupported)? {
-            // May be registered; there is no endpoint yet that gives a code.
-            Grant::AuthorizationCode | Grant::RefreshToken => Err(unsupported()),
+            Grant::AuthorizationCode => Ok(Self::AuthorizationCode(CodeRequest {
+                code: form
+                    .take("code")
+                    .ok_or_else(|| OAuthError::invalid_request("code is missing."))?,
+                redirect_uri: form.take_text("redirect_uri"),
+                code_verifier: form.take("code_verifier"),
+                resources: wish(&mut form)?.resources,
+            })),
+            Grant::RefreshToken => Ok(Self::RefreshToken(RefreshRequest {
+                refresh_token: form
+                    .take("refresh_token")
+                    .ok_or_else(|| OAuthError::invalid_request("refresh_token is missing."))?,
+                wish: wish(&mut form)?,
+            })),
             Grant::ClientCredentials => Ok(Self::ClientCredentials(wish(&mut form)?)),
             Grant::Password => Ok(Self::Password(PasswordRequest {
                 username: form

@@ -172,6 +172,18 @@ impl<'a> ClientBuilder<'a> {
         self
     }
 
+    /// Another name than the tests' common one.
+    pub(crate) fn named(mut self, name: &str) -> Self {
+        self.args[3] = name.to_owned();
+        self
+    }
+
+    /// An option that takes no value.
+    pub(super) fn option_alone(mut self, name: &str) -> Self {
+        self.args.push(name.to_owned());
+        self
+    }
+
     pub(crate) fn grant(self, grant: &str) -> Self {
         self.option("--grant", grant)
     }

@@ -9,6 +9,8 @@ pub(crate) mod command;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod sign_on;
+pub(crate) mod statements;
 pub(crate) mod wire;
 
 pub(crate) use browser::{Browser, csrf};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward::app::Databases;
 use doorward::config::Config;
 use doorward::kernel::clock::MovableClock;
 use doorward::running::Running;
@@ -65,6 +66,22 @@ impl Server {
         through: Option<&Proxy>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        let databases = through.map_or_else(|| database.databases(), Proxy::databases);
+        Self::reached_by(databases, database, clock, issuer, change).await
+    }
+
+    /// A server whose way to the database somebody listens in on.
+    pub(crate) async fn on_wire(database: Arc<Database>, wire: Databases) -> Self {
+        Self::reached_by(wire, database, Arc::default(), None, |_| {}).await
+    }
+
+    async fn reached_by(
+        databases: Databases,
+        database: Arc<Database>,
+        clock: Arc<MovableClock>,
+        issuer: Option<&str>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!(
             "http://localhost:{}",
@@ -76,7 +93,6 @@ impl Server {
         config.database.max_connections = 8;
         config.http.drain_timeout = "0s".parse().expect("a time");
         change(&mut config);
-        let databases = through.map_or_else(|| database.databases(), Proxy::databases);
         let running = Running::start(config, databases, clock.clone(), listener)
             .await
             .expect("the server starts");

@@ -1,0 +1,153 @@
+//! Requests on their way.
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::model::Request;
+use crate::kernel::{Fault, TokenHash};
+
+const SWEEP_BATCH: i64 = 1000;
+
+/// A request as it is stored.
+pub(super) struct Stored {
+    pub(super) request: Request,
+    /// The session that the person chose to go on with.
+    pub(super) chosen: Option<Uuid>,
+}
+
+fn read(request: Value) -> Result<Request, Fault> {
+    serde_json::from_value(request)
+        .map_err(|e| Fault::internal("reading an authorization request", e))
+}
+
+/// Stores a request, unless its household has `most` already (E33); `false` then.
+pub(super) async fn insert(
+    id: &TokenHash,
+    browser: Option<&TokenHash>,
+    request: &Request,
+    household: &str,
+    most: i64,
+    expires_at: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
+    let document = serde_json::to_value(request)
+        .map_err(|e| Fault::internal("writing an authorization request", e))?;
+    let done = sqlx::query!(
+        "
+        insert into authorization_request (id_hash, browser_hash, client_id, request, household, created_at, expires_at)
+        select $1, $2, $3, $4, $5, $6, $7
+         where (select count(*) from authorization_request where household = $5 and expires_at > $6) < $8",
+        id.as_bytes(),
+        browser.map(TokenHash::as_bytes),
+        request.client_id.as_str(),
+        document,
+        household,
+        request.asked_at,
+        expires_at,
+        most,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// A request that this browser began.
+pub(super) async fn find(
+    id: &TokenHash,
+    browser: &TokenHash,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<Stored>, Fault> {
+    let row = sqlx::query!(
+        "
+        select request, chosen_session
+          from authorization_request
+         where id_hash = $1
+           and browser_hash = $2
+           and expires_at > $3",
+        id.as_bytes(),
+        browser.as_bytes(),
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    row.map(|row| {
+        Ok(Stored {
+            request: read(row.request)?,
+            chosen: row.chosen_session,
+        })
+    })
+    .transpose()
+}
+
+/// Binds a request that came by POST, without cookies, to the first browser that comes for it.
+pub(super) async fn bind(
+    id: &TokenHash,
+    browser: &TokenHash,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update authorization_request
+           set browser_hash = $2
+         where id_hash = $1
+           and browser_hash is null
+           and expires_at > $3",
+        id.as_bytes(),
+        browser.as_bytes(),
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes the session that the person chose to go on with.
+pub(super) async fn choose(
+    id: &TokenHash,
+    session: Uuid,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "update authorization_request set chosen_session = $2 where id_hash = $1",
+        id.as_bytes(),
+        session,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes the request out: of any number of tabs that finish it, one does.
+pub(super) async fn take(id: &TokenHash, db: &mut PgConnection) -> Result<bool, Fault> {
+    let done = sqlx::query!(
+        "delete from authorization_request where id_hash = $1",
+        id.as_bytes()
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Deletes requests that nobody finished, a batch at a time; gives how many.
+pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        delete from authorization_request
+         where id_hash in (
+               select id_hash
+                 from authorization_request
+                where expires_at <= $1
+                limit $2
+                  for update skip locked
+         )",
+        now,
+        SWEEP_BATCH,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,82 @@
+//! What scopes and claims mean, in plain words.
+
+/// One thing that is asked for.
+pub(super) struct Wish {
+    pub(super) words: String,
+    /// The scope's own name, where there are no words of ours for it.
+    pub(super) name: Option<String>,
+}
+
+/// Characters of a name that are shown (checklist 12).
+const SHOWN: usize = 60;
+
+const WORDS: [(&str, &str); 10] = [
+    ("openid", "Know that it is you"),
+    (
+        "profile",
+        "See your name and the other facts of your profile",
+    ),
+    ("email", "See your e-mail address"),
+    ("phone", "See your phone number"),
+    ("address", "See your postal address"),
+    (
+        "offline_access",
+        "Go on doing this while you are signed out",
+    ),
+    ("users:read", "Read everybody in the directory, as you may"),
+    (
+        "users:write",
+        "Change everybody in the directory, as you may",
+    ),
+    (
+        "clients:read",
+        "Read which applications are registered, as you may",
+    ),
+    (
+        "clients:write",
+        "Change which applications are registered, as you may",
+    ),
+];
+
+/// The words for what [`crate::authorize`] says is asked.
+pub(super) fn wishes(asked: &[String]) -> Vec<Wish> {
+    asked.iter().map(|name| wish(name)).collect()
+}
+
+fn wish(name: &str) -> Wish {
+    let short: String = name.chars().take(SHOWN).collect();
+    if let Some((_, words)) = WORDS.into_iter().find(|(known, _)| *known == name) {
+        return Wish {
+            words: words.to_owned(),
+            name: None,
+        };
+    }
+    if let Some(claim) = short.strip_prefix("claim:") {
+        return Wish {
+            words: format!("See your {}", claim.replace('_', " ")),
+            name: None,
+        };
+    }
+    Wish {
+        words: "Act for you in another service:".to_owned(),
+        name: Some(short),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_has_words() {
+        // S-12
+        let words = |name: &str| {
+            let wish = wish(name);
+            (wish.words, wish.name)
+        };
+        assert_eq!(words("openid").0, "Know that it is you");
+        assert_eq!(words("claim:phone_number").0, "See your phone number");
+        let (_, name) = words(&"x".repeat(4000));
+        assert_eq!(name.map(|n| n.len()), Some(SHOWN));
+    }
+}

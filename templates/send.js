@@ -1,0 +1,2 @@
+// Sends the answer to the application by itself. Without JavaScript the page's button does it.
+document.getElementById("send").submit();

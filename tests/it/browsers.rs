@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use crate::examples::example;
 use crate::support::chromium::{Chromium, DARK, LIGHT, Look, NARROW, WITHOUT_JAVASCRIPT};
-use crate::support::{Browser, Server};
+use crate::support::sign_on::Application;
+use crate::support::{Browser, Server, eventually};
 
 const PASSWORD: &str = "wordy rivers 77";
 const NEW_PASSWORD: &str = "quiet harbours 12";
@@ -114,6 +116,116 @@ async fn reveal(page: &Chromium) {
         let kind = page.find("#password").await.prop("type").await.unwrap();
         assert_eq!(kind.as_deref(), Some(shown));
     }
+}
+
+/// Two applications under one login, as a person sees them.
+async fn walk_two_applications(look: Look) {
+    let server = Server::with_ada().await;
+    let mut applications = Vec::new();
+    for name in ["Web shop", "Forum"] {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let client = server.client().named(name).grant("authorization_code");
+        let client = client.scope("openid profile");
+        let client = client.option("--redirect-uri", &format!("http://{address}/callback"));
+        let client = client.register().await;
+        let running = example("application")
+            .arg(address.to_string())
+            .env("ISSUER", &server.url)
+            .env("CLIENT_ID", &client.id)
+            .env("CLIENT_SECRET", client.secret.as_ref().unwrap())
+            .spawn()
+            .unwrap();
+        let bound = std::time::Duration::from_secs(10);
+        eventually(bound, "it listens", async || {
+            tokio::net::TcpStream::connect(address).await.is_ok()
+        })
+        .await;
+        applications.push((format!("http://{address}/"), client, running));
+    }
+    let page = Chromium::start(look).await;
+
+    // The first one leads to the login, which says where it leads, and to a question.
+    page.goto(&applications[0].0).await;
+    assert_eq!(page.path().await, "/login");
+    inspect(&page, look, "sso-sign-in").await;
+    assert!(page.text().await.contains("To go on to Web shop"));
+    page.fill("#username", "ada@example.com").await;
+    page.fill("#password", PASSWORD).await;
+    page.press("button[type=submit]").await;
+    assert_eq!(page.path().await, "/consent");
+    inspect(&page, look, "sso-consent").await;
+    let text = page.text().await;
+    assert!(
+        text.contains("Web shop") && text.contains("See your name"),
+        "{text}"
+    );
+    page.press("button[value=allow]").await;
+    assert!(page.text().await.contains("Hello, Ada Lovelace"));
+
+    // The second asks for its own consent and for no password; who does not agree is told so by the application.
+    page.goto(&applications[1].0).await;
+    assert_eq!(page.path().await, "/consent");
+    let deny = page.find("button[value=deny]").await;
+    deny.click().await.unwrap();
+    let denied = std::time::Duration::from_secs(10);
+    eventually(denied, "denied", async || {
+        page.text().await.contains("access_denied")
+    })
+    .await;
+    page.goto(&applications[1].0).await;
+    page.press("button[value=allow]").await;
+    assert!(page.text().await.contains("Hello, Ada Lovelace"));
+    page.goto(&applications[0].0).await;
+    assert!(
+        page.text().await.contains("Hello, Ada Lovelace"),
+        "asked once"
+    );
+
+    // An answer that travels as a form: by itself, or by its button.
+    let first = &applications[0];
+    let application = Application {
+        redirect_uri: format!("{}callback", first.0),
+        client: first.1.clone(),
+    };
+    let form = application.authorize(&[("response_mode", "form_post")]);
+    page.goto(&format!("{}{form}", server.url)).await;
+    if look.javascript {
+        eventually(denied, "it sends itself", async || {
+            page.path().await == "/callback"
+        })
+        .await;
+    } else {
+        inspect(&page, look, "sso-form-post").await;
+    }
+    let wrong = application.authorize(&[("redirect_uri", "https://evil.example/")]);
+    page.goto(&format!("{}{wrong}", server.url)).await;
+    inspect(&page, look, "sso-error").await;
+    let choose = application.authorize(&[("prompt", "select_account")]);
+    page.goto(&format!("{}{choose}", server.url)).await;
+    inspect(&page, look, "sso-account").await;
+    page.close().await;
+}
+
+#[tokio::test]
+async fn chromium_walks_two_applications() {
+    walk_two_applications(LIGHT).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_two_applications_in_the_dark() {
+    walk_two_applications(DARK).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_two_applications_at_320_pixels() {
+    walk_two_applications(NARROW).await;
+}
+
+#[tokio::test]
+async fn chromium_walks_two_applications_without_javascript() {
+    walk_two_applications(WITHOUT_JAVASCRIPT).await;
 }
 
 /// What holds on every page: nothing wider than the window, each field labelled, text that can be read, the scheme that was asked for.

@@ -11,7 +11,7 @@ use crate::support::{Server, TestClient, eventually};
 const AUDIENCE: &str = "https://billing.example";
 
 /// Cargo puts the examples beside the program.
-fn example(name: &str) -> Command {
+pub(crate) fn example(name: &str) -> Command {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_doorward"));
     let path = program.parent().unwrap().join("examples").join(name);
     assert!(

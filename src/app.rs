@@ -10,6 +10,7 @@ use crate::authorize::SeenChallenges;
 use crate::client_auth::Failures;
 use crate::clients::Clients;
 use crate::config::{self, Config};
+use crate::consumers::Consumers;
 use crate::credentials::Hasher;
 use crate::db::{self, Cursors, Trust};
 use crate::discovery;
@@ -54,6 +55,7 @@ pub struct Parts {
     /// Whether somebody collects traces.
     pub(crate) traced: bool,
     pub(crate) request_ids: RequestIds,
+    pub(crate) consumers: Consumers,
     pub(crate) news: News,
     pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
@@ -98,6 +100,7 @@ impl App {
             watch: Watch::default(),
             traced: config::wants_traces(),
             request_ids: RequestIds::new(),
+            consumers: Consumers::new(),
             news: News::new(),
             metadata: discovery::Documents::new(&config)?,
             meters,

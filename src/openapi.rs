@@ -14,8 +14,7 @@ use utoipa::{Modify, OpenApi};
 use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
-    account, authorize, clients, consent, discovery, events, http, keys, login, ops, token,
-    userinfo, users,
+    account, clients, consumers, discovery, events, http, keys, login, ops, token, userinfo, users,
 };
 
 #[derive(OpenApi)]
@@ -54,11 +53,12 @@ use crate::{
         clients::http::list_secrets,
         clients::http::create_secret,
         clients::http::delete_secret,
-        authorize::http::get,
-        authorize::http::post,
-        authorize::http::get_continue,
-        consent::page::get,
-        consent::page::post,
+        consumers::http::digest,
+        consumers::http::acknowledge,
+        consumers::http::list,
+        consumers::http::get,
+        consumers::http::put,
+        consumers::http::delete,
         login::page::get,
         login::page::post,
         login::page::get_account,

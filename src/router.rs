@@ -8,11 +8,12 @@ use axum::response::{Redirect, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::app::App;
+use crate::consumers::Shown;
 use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
 use crate::{
-    account, authorize, clients, consent, discovery, events, keys, login, openapi, sessions, token,
+    account, clients, consumers, discovery, events, keys, login, openapi, sessions, token,
     userinfo, users,
 };
 
@@ -79,7 +80,9 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,    "/api/v1/users/{id}/history",                    Access::Scope(USERS_READ),  get(users::history::http::get)),
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
+        route(Method::GET,    "/api/v1/users/digest",                          Access::Scope(USERS_READ),  get(consumers::http::digest)),
         route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),
+        route(Method::PUT,    "/api/v1/changes/position",                      Access::Scope(USERS_READ),  put(consumers::http::acknowledge)),
         route(Method::GET,    "/api/v1/clients",                               Access::Scope(CLIENTS_READ),  get(clients::http::list)),
         route(Method::POST,   "/api/v1/clients",                               Access::Scope(CLIENTS_WRITE), post(clients::http::create)),
         route(Method::GET,    "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_READ),  get(clients::http::get)),
@@ -89,6 +92,10 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,    "/api/v1/clients/{id}/secrets",                  Access::Scope(CLIENTS_READ),  get(clients::http::list_secrets)),
         route(Method::POST,   "/api/v1/clients/{id}/secrets",                  Access::Scope(CLIENTS_WRITE), post(clients::http::create_secret)),
         route(Method::DELETE, "/api/v1/clients/{id}/secrets/{secret_id}",      Access::Scope(CLIENTS_WRITE), delete(clients::http::delete_secret)),
+        route(Method::GET,    "/api/v1/consumers",                             Access::Scope(CLIENTS_READ),  get(consumers::http::list)),
+        route(Method::GET,    "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_READ),  get(consumers::http::get)),
+        route(Method::PUT,    "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_WRITE), put(consumers::http::put)),
+        route(Method::DELETE, "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_WRITE), delete(consumers::http::delete)),
         route(Method::GET,    "/openapi.json",                                 Access::Open, get(openapi::get)),
         route(Method::GET,    "/docs",                                         Access::Open, get(docs::docs)),
         route(Method::GET,    "/docs/api/{file}",                              Access::Open, get(docs::api)),
@@ -129,15 +136,29 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
         path,
         access,
         handler,
-        ..
+        method,
     } in table()
     {
         let handler = match access {
             Access::Open | Access::Client | Access::Token(_) => handler,
-            Access::Scope(scope) => handler.layer(middleware::from_fn_with_state(
-                (app.clone(), scope),
-                token::guard,
-            )),
+            Access::Scope(scope) => {
+                let handler = if path.starts_with("/api/v1/users") && method != Method::GET {
+                    let state = app.clone();
+                    handler.layer(middleware::from_fn_with_state(state, consumers::waiting))
+                } else {
+                    handler
+                };
+                let shown = (app.clone(), for_consumers(&method, path));
+                handler
+                    .layer(middleware::from_fn_with_state(
+                        shown,
+                        consumers::within_view,
+                    ))
+                    .layer(middleware::from_fn_with_state(
+                        (app.clone(), scope),
+                        token::guard,
+                    ))
+            }
             Access::Browser | Access::SignedIn => handler.layer(sessions::layer(app)),
         };
         router = router.route(path, handler);
@@ -148,6 +169,17 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
             not_there(&uri, ProblemKind::MethodNotAllowed)
         });
     around(router, app, is_timeless)
+}
+
+/// What registered consumers get at a route. One that is not listed is not for them: whatever is added keeps from them what their view
+/// does not show until somebody has thought of it.
+fn for_consumers(method: &Method, path: &str) -> Shown {
+    match (method.as_str(), path) {
+        ("GET", "/api/v1/users" | "/api/v1/users/{id}") => Shown::People,
+        ("GET", "/api/v1/users/digest" | "/api/v1/changes")
+        | ("PUT", "/api/v1/changes/position") => Shown::ByItself,
+        _ => Shown::Nothing,
+    }
 }
 
 /// Whether a route is answered although this machine's clock is off: it lets nobody in and dates nothing.

@@ -30,6 +30,8 @@ pub(crate) enum Action {
     ClientSecretRotated,
     ClientSecretEnded,
     ClientDeleted,
+    ConsumerRegistered,
+    ConsumerRemoved,
     SigningKeyMade,
     SigningKeyImported,
     SigningKeyPromoted,
@@ -63,6 +65,8 @@ impl Action {
             Self::ClientSecretRotated => "client.secret_rotated",
             Self::ClientSecretEnded => "client.secret_ended",
             Self::ClientDeleted => "client.deleted",
+            Self::ConsumerRegistered => "consumer.registered",
+            Self::ConsumerRemoved => "consumer.removed",
             Self::SigningKeyMade => "signing_key.made",
             Self::SigningKeyImported => "signing_key.imported",
             Self::SigningKeyPromoted => "signing_key.promoted",
@@ -79,6 +83,7 @@ pub(crate) enum Target<'a> {
     /// A person whom it changed, and the version that it made of them: this is their history.
     Changed(UserId, i64),
     Client(&'a ClientId),
+    Consumer(&'a str),
     SigningKey(&'a str),
     /// Its version.
     AttributeSchema(i64),
@@ -89,6 +94,7 @@ impl Target<'_> {
         match self {
             Self::User(_) | Self::Changed(..) => "user",
             Self::Client(_) => "client",
+            Self::Consumer(_) => "consumer",
             Self::SigningKey(_) => "signing_key",
             Self::AttributeSchema(_) => "attribute_schema",
         }
@@ -97,16 +103,21 @@ impl Target<'_> {
     pub(super) fn user(&self) -> Option<UserId> {
         match self {
             Self::User(id) | Self::Changed(id, _) => Some(*id),
-            Self::Client(_) | Self::SigningKey(_) | Self::AttributeSchema(_) => None,
+            Self::Client(_)
+            | Self::Consumer(_)
+            | Self::SigningKey(_)
+            | Self::AttributeSchema(_) => None,
         }
     }
 
     pub(super) fn version(&self) -> Option<i64> {
         match self {
             Self::Changed(_, version) => Some(*version),
-            Self::User(_) | Self::Client(_) | Self::SigningKey(_) | Self::AttributeSchema(_) => {
-                None
-            }
+            Self::User(_)
+            | Self::Client(_)
+            | Self::Consumer(_)
+            | Self::SigningKey(_)
+            | Self::AttributeSchema(_) => None,
         }
     }
 
@@ -114,6 +125,7 @@ impl Target<'_> {
         match self {
             Self::User(id) | Self::Changed(id, _) => id.to_string(),
             Self::Client(id) => id.to_string(),
+            Self::Consumer(name) => (*name).to_owned(),
             Self::SigningKey(kid) => (*kid).to_owned(),
             Self::AttributeSchema(version) => version.to_string(),
         }

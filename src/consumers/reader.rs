@@ -1,9 +1,21 @@
 //! Who reads, now.
 
+use super::Consumer;
 use crate::cx::{Actor, Cx};
 use crate::events::Reader;
 use crate::http::{BearerError, Problem};
 use crate::users;
+
+impl Consumer {
+    /// Reads the consumer's own feed, in its view.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            feed: self.feed,
+            view: Some(self.view.clone()),
+            part: None,
+        }
+    }
+}
 
 /// What the caller may read: the consumer's own feed and view where their client is one, everybody's otherwise. Asked again by whoever
 /// has waited: fails with 401 where the caller would not be let in any more.
@@ -23,5 +35,6 @@ pub(crate) async fn reader(cx: &Cx) -> Result<Reader, Problem> {
     if cx.app.clients.find(client, cx).await?.is_none() {
         return Err(BearerError::InvalidToken.into());
     }
-    Ok(Reader::everybodys())
+    let consumer = cx.app.consumers.of_client(client, cx).await?;
+    Ok(consumer.map_or_else(Reader::everybodys, |consumer| consumer.reader()))
 }

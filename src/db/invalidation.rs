@@ -27,6 +27,7 @@ pub(crate) enum Topic {
     SigningKeys,
     /// An access token that was revoked, by its `jti`.
     Token,
+    Consumers,
 }
 
 impl Topic {
@@ -35,13 +36,19 @@ impl Topic {
             Self::Client => "client",
             Self::SigningKeys => "signing_keys",
             Self::Token => "token",
+            Self::Consumers => "consumers",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Client, Self::SigningKeys, Self::Token]
-            .into_iter()
-            .find(|topic| topic.as_str() == text)
+        [
+            Self::Client,
+            Self::SigningKeys,
+            Self::Token,
+            Self::Consumers,
+        ]
+        .into_iter()
+        .find(|topic| topic.as_str() == text)
     }
 }
 

@@ -8,3 +8,5 @@ pub(crate) const SIGNING_KEYS: i64 = 0x646f_6f72_0002;
 pub(crate) const FIRST_START: i64 = 0x646f_6f72_0003;
 /// Whoever gives changes their places in the feeds.
 pub(crate) const SEQUENCER: i64 = 0x646f_6f72_0004;
+/// Whoever registers or removes consumers.
+pub(crate) const CONSUMERS: i64 = 0x646f_6f72_0005;

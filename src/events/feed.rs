@@ -1,18 +1,19 @@
 //! Reading a feed: by place, a page at a time.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::EventKind;
 use super::store::{self, Place};
-use super::{EventKind, FeedId};
 use crate::consumers::View;
 use crate::cx::Cx;
 use crate::http::{Problem, ProblemKind};
-use crate::kernel::{Fault, UserId, clock};
+use crate::kernel::{Fault, FeedId, UserId, clock};
 use crate::users;
 
 /// Who reads: which feed, and what is shown of people.
@@ -21,6 +22,44 @@ pub(crate) struct Reader {
     pub(crate) feed: FeedId,
     /// `None`: all there is.
     pub(crate) view: Option<Arc<View>>,
+    /// `None`: everybody.
+    pub(crate) part: Option<Part>,
+}
+
+/// Some of the people: those whose bucket, the last twelve bits of the id, leaves `bucket` when it is divided by `of`, a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) bucket: i16,
+    pub(crate) of: i16,
+}
+
+/// Buckets of all people.
+pub(crate) const BUCKETS: i16 = 4096;
+
+impl Part {
+    /// Reads `3/64`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (bucket, of) = text.split_once('/')?;
+        let part = Self {
+            bucket: bucket.parse().ok()?,
+            of: of.parse().ok()?,
+        };
+        let fits = (1..=BUCKETS).contains(&part.of)
+            && part.of.count_ones() == 1
+            && (0..part.of).contains(&part.bucket);
+        (fits && part.to_string() == text).then_some(part)
+    }
+
+    fn buckets(self) -> Vec<i16> {
+        let step = usize::try_from(self.of).unwrap_or(1);
+        (self.bucket..BUCKETS).step_by(step).collect()
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.bucket, self.of)
+    }
 }
 
 /// A change as a reader sees it.
@@ -65,6 +104,7 @@ impl Reader {
         Self {
             feed: FeedId::EVERYBODYS,
             view: None,
+            part: None,
         }
     }
 
@@ -75,7 +115,10 @@ impl Reader {
         limit: i64,
         db: &mut PgConnection,
     ) -> Result<Page, Fault> {
-        let (places, head) = store::page(self.feed, after, limit, db).await?;
+        let (places, head) = match self.part {
+            None => store::page(self.feed, after, limit, db).await?,
+            Some(part) => store::page_within(self.feed, &part.buckets(), after, limit, db).await?,
+        };
         let at_end = (places.len() as i64) < limit;
         let last = places.last().map_or(after, |place| place.position);
         Ok(Page {
@@ -143,7 +186,8 @@ impl Reader {
     }
 
     fn list(&self) -> String {
-        format!("changes {}", self.feed.0)
+        let part = self.part.map(|part| part.to_string());
+        format!("changes {} {}", self.feed.0, part.unwrap_or_default())
     }
 }
 
@@ -157,4 +201,28 @@ pub(super) fn not_of_this_feed() -> Problem {
 /// Whether the change says that the person is gone.
 fn is_tombstone(kind: &str) -> bool {
     ["user.deleted", "user.merged", "user.erased"].contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_a_power_of_twos() {
+        for good in ["0/1", "3/64", "4095/4096"] {
+            assert_eq!(
+                Part::parse(good).map(|part| part.to_string()).as_deref(),
+                Some(good)
+            );
+        }
+        for bad in [
+            "", "3", "64/64", "-1/64", "3/63", "0/8192", "03/64", "+3/64", "3/64/1", "1/0",
+        ] {
+            assert_eq!(Part::parse(bad), None, "{bad}");
+        }
+        let all = (0..64).flat_map(|bucket| Part { bucket, of: 64 }.buckets());
+        let mut all: Vec<i16> = all.collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..BUCKETS).collect::<Vec<_>>());
+    }
 }

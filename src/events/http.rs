@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::{Instant, timeout_at};
 
-use super::feed::{Page, Reader};
+use super::feed::{Page, Part, Reader};
 use super::shapes::{ChangeListShape, ChangesParams};
 use super::stream;
 use crate::consumers;
@@ -35,8 +35,17 @@ pub(crate) async fn changes(
         .ok_or_else(|| invalid("wait", "Expected seconds from 0 to 30."))?
         .unwrap_or(0);
     let after = query.take("after");
+    let part = match query.take("bucket") {
+        None => None,
+        Some(sent) => Some(Part::parse(&sent).ok_or_else(|| {
+            invalid("bucket", "Expected a bucket and how many there are, a power of two up to 4096, such as 3/64.")
+        })?),
+    };
     query.finish()?;
-    let reader = consumers::reader(&cx).await?;
+    let reader = Reader {
+        part,
+        ..consumers::reader(&cx).await?
+    };
     let resumed = headers
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())

@@ -10,8 +10,8 @@ mod shapes;
 mod store;
 mod stream;
 
-pub(crate) use feed::Reader;
-pub(crate) use model::{EventKind, FeedId, changed_members};
+pub(crate) use feed::{BUCKETS, Reader};
+pub(crate) use model::{EventKind, changed_members};
 pub(crate) use news::News;
 pub(crate) use outbox::{append, append_update};
 pub(crate) use sequencer::{Round, Sequencer};

@@ -29,15 +29,6 @@ impl EventKind {
     }
 }
 
-/// One of the feeds: everybody's, or a consumer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct FeedId(pub(crate) i32);
-
-impl FeedId {
-    /// The feed of those who are no registered consumer: all changes, with all there is of a person.
-    pub(crate) const EVERYBODYS: Self = Self(0);
-}
-
 /// What happened to a person, as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Event {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use tokio::sync::watch;
 
-use super::FeedId;
+use crate::kernel::FeedId;
 
 /// What this replica has heard of the feeds.
 pub(crate) struct News(watch::Sender<Heard>);
@@ -42,11 +42,6 @@ impl News {
         }
         word
     }
-
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for consumers, who register with the next change")
-    )]
     /// The word that the consumer of a feed has applied it up to `position`.
     pub(crate) fn acknowledged(feed: FeedId, position: i64) -> String {
         format!("acknowledged {position} {}", feed.0)
@@ -94,11 +89,6 @@ impl News {
         // The sender lives as long as the program.
         let _ = heard.wait_for(|heard| heard.reach(feed) > position).await;
     }
-
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "for consumers, who register with the next change")
-    )]
     /// Waits until the consumer of the feed has said that it applied `position`.
     pub(crate) async fn acknowledgement(&self, feed: FeedId, position: i64) {
         let mut heard = self.0.subscribe();

@@ -42,6 +42,8 @@ pub(crate) struct ChangesParams {
     limit: Option<u32>,
     /// A `next` of this feed; without it, from the beginning.
     after: Option<String>,
+    /// Only the people of one bucket of so many, such as `3/64` (docs/propagation.md).
+    bucket: Option<String>,
     /// Seconds to wait for a change where there is none.
     #[param(minimum = 0, maximum = 30)]
     wait: Option<u32>,

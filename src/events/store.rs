@@ -3,10 +3,9 @@
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::FeedId;
 use super::model::Event;
 use crate::db::{NEWS, locks};
-use crate::kernel::{Fault, UserId};
+use crate::kernel::{Fault, FeedId, UserId};
 
 /// A feed, as the sequencer sees it.
 pub(super) struct Feed {
@@ -31,7 +30,7 @@ pub(super) struct Place {
 pub(super) async fn look(db: &mut PgConnection) -> Result<(bool, i64), Fault> {
     let row = sqlx::query!(
         r#"
-        select exists (select from event) or exists (select from feed where filled_to is not null) as "work!",
+        select exists (select from event) or exists (select from feed f join consumer c on c.feed_id = f.id where f.filled_to is not null) as "work!",
                (select position from feed_head) as "head!""#
     )
     .fetch_one(db)
@@ -75,10 +74,18 @@ pub(super) async fn take(limit: i64, db: &mut PgConnection) -> Result<Vec<Event>
     Ok(events.collect())
 }
 
+/// The feeds that somebody reads.
 pub(super) async fn feeds(db: &mut PgConnection) -> Result<Vec<Feed>, Fault> {
-    let rows = sqlx::query!("select id, sources, filled_to from feed order by id")
-        .fetch_all(db)
-        .await?;
+    let rows = sqlx::query!(
+        "
+        select id, sources, filled_to
+          from feed f
+         where id = 0
+            or exists (select from consumer c where c.feed_id = f.id)
+         order by id"
+    )
+    .fetch_all(db)
+    .await?;
     let feeds = rows.into_iter().map(|row| Feed {
         id: FeedId(row.id),
         sources: row.sources,
@@ -205,17 +212,17 @@ pub(super) async fn vacuum(db: &mut PgConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// At most `limit` changes of a feed after a place (within one of `buckets` buckets where one is named), and how far the feed
-/// reaches, all as of one moment.
+/// At most `limit` changes of a feed after a place, and how far the feed reaches, as of one moment.
 pub(super) async fn page(
     feed: FeedId,
     after: i64,
     limit: i64,
     db: &mut PgConnection,
 ) -> Result<(Vec<Place>, i64), Fault> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        PageRow,
         r#"
-        select h.position as "head!", f.filled_to, c.position as "position?", c.type as "kind?", c.user_id as "user_id?: UserId",
+        select coalesce(f.filled_to, h.position) as "head!", c.position as "position?", c.type as "kind?", c.user_id as "user_id?: UserId",
                c.version as "version?", c.occurred_at as "occurred_at?"
           from feed_head h
           join feed f on f.id = $1
@@ -233,9 +240,54 @@ pub(super) async fn page(
     )
     .fetch_all(db)
     .await?;
-    let head = rows
-        .first()
-        .map_or(after, |row| row.filled_to.unwrap_or(row.head));
+    Ok(page_of(feed, after, rows))
+}
+
+/// The same of the people of these buckets of the 4,096.
+pub(super) async fn page_within(
+    feed: FeedId,
+    buckets: &[i16],
+    after: i64,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<(Vec<Place>, i64), Fault> {
+    let rows = sqlx::query_as!(
+        PageRow,
+        r#"
+        select coalesce(f.filled_to, h.position) as "head!", c.position as "position?", c.type as "kind?", c.user_id as "user_id?: UserId",
+               c.version as "version?", c.occurred_at as "occurred_at?"
+          from feed_head h
+          join feed f on f.id = $1
+          left join lateral (
+            select position, type, user_id, version, occurred_at
+              from change
+             where feed_id = $1
+               and bucket = any ($4)
+               and position > $2
+             order by position
+             limit $3
+          ) c on true"#,
+        feed.0,
+        after,
+        limit,
+        buckets,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(page_of(feed, after, rows))
+}
+
+struct PageRow {
+    head: i64,
+    position: Option<i64>,
+    kind: Option<String>,
+    user_id: Option<UserId>,
+    version: Option<i64>,
+    occurred_at: Option<OffsetDateTime>,
+}
+
+fn page_of(feed: FeedId, after: i64, rows: Vec<PageRow>) -> (Vec<Place>, i64) {
+    let head = rows.first().map_or(after, |row| row.head);
     let places = rows.into_iter().filter_map(|row| {
         Some(Place {
             feed,
@@ -246,6 +298,5 @@ pub(super) async fn page(
             occurred_at: row.occurred_at?,
         })
     });
-    let within = places.filter(|place| place.position <= head);
-    Ok((within.collect(), head))
+    (places.collect(), head)
 }

@@ -6,6 +6,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
+use crate::consumers;
 use crate::credentials::throttle;
 use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic, spend};
@@ -22,6 +23,8 @@ const RETRY: Duration = Duration::from_millis(250);
 
 /// How long the signing keys are believed without a word.
 const UNHEARD: Duration = Duration::from_secs(2);
+/// Between two looks at how far behind consumers are.
+const SURVEY: Duration = Duration::from_secs(5);
 /// Between two looks at whether keys are due.
 const TURN: Duration = Duration::from_secs(1);
 /// Between two looks at the database's clock.
@@ -75,6 +78,9 @@ pub(crate) fn start(app: &App) {
     let indexer = app.clone();
     app.tasks
         .spawn_until_stop(async move { index_people(&indexer).await });
+    let surveyor = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { look_after_consumers(&surveyor).await });
     let hearer = app.clone();
     app.tasks.spawn_until_stop(async move {
         loop {
@@ -132,13 +138,19 @@ async fn number_changes(app: &App) -> Result<(), Fault> {
 /// Forgets what another replica changed; with `None`, everything: words may have been missed.
 fn on_change(app: &App, change: Option<(Topic, &str)>) {
     match change {
-        Some((Topic::Client, id)) => app.clients.forget(id),
+        Some((Topic::Client, id)) => {
+            app.clients.forget(id);
+            // Its consumer goes with a client.
+            app.consumers.forget();
+        }
+        Some((Topic::Consumers, _)) => app.consumers.forget(),
         Some((Topic::SigningKeys, _)) => app.keyring.outdate(),
         Some((Topic::Token, jti)) => app.unrevoked.forget(jti),
         None => {
             app.clients.forget_all();
-            app.keyring.outdate();
+            app.consumers.forget();
             app.unrevoked.forget_all();
+            app.keyring.outdate();
         }
     }
 }
@@ -223,6 +235,17 @@ async fn watch_the_clock(app: &App) {
     }
 }
 
+/// Looks how far behind the consumers are, for the metrics.
+async fn look_after_consumers(app: &App) {
+    loop {
+        sleep(SURVEY).await;
+        let cx = Cx::internal(app, Actor::System);
+        if let Err(fault) = app.consumers.look(&cx).await {
+            tracing::debug!(cause = %fault, "how far behind the consumers are is not known");
+        }
+    }
+}
+
 /// Deletes what has expired, in batches that disturb nobody.
 async fn sweep(app: &App) -> Result<(), Fault> {
     let now = app.clock.now();
@@ -233,6 +256,14 @@ async fn sweep(app: &App) -> Result<(), Fault> {
     let grace_ended = now - app.config.tokens.refresh_token_grace.time();
     while spend::sweep(grace_ended, now, &mut *app.pool.acquire().await?).await? > 0 {}
     while idempotency::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
+    loop {
+        let mut tx = app.pool.begin().await?;
+        let swept = consumers::sweep(&mut tx).await?;
+        tx.commit().await?;
+        if swept == 0 {
+            break;
+        }
+    }
     while throttle::sweep(
         &app.config.throttle,
         app.clock.now(),

@@ -110,6 +110,15 @@ impl FromStr for ClientId {
     }
 }
 
+/// One of the feeds: everybody's, or a consumer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FeedId(pub(crate) i32);
+
+impl FeedId {
+    /// The feed of those who are no registered consumer: all changes, with all there is of a person.
+    pub(crate) const EVERYBODYS: Self = Self(0);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

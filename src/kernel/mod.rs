@@ -13,6 +13,6 @@ pub mod secret;
 pub mod span;
 
 pub use fault::Fault;
-pub(crate) use id::{ClientId, FamilyId, UserId};
+pub(crate) use id::{ClientId, FamilyId, FeedId, UserId};
 pub(crate) use scope::ScopeSet;
 pub(crate) use secret::{Secret, TokenHash};

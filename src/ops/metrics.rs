@@ -104,6 +104,27 @@ fn write(app: &App) -> Result<String, std::fmt::Error> {
             "doorward_signing_key_age_seconds{{alg=\"{alg}\",step=\"{step}\"}} {seconds}"
         )?;
     }
+    let lags = app.consumers.lags();
+    if !lags.is_empty() {
+        let help = "Changes that a consumer has not acknowledged, counted up to 100,000";
+        gauge(&mut text, "consumer_lag_changes", help)?;
+        for (name, lag) in &lags {
+            let changes = lag.changes;
+            writeln!(
+                text,
+                "doorward_consumer_lag_changes{{consumer=\"{name}\"}} {changes}"
+            )?;
+        }
+        let help = "Since the oldest change that a consumer has not acknowledged";
+        gauge(&mut text, "consumer_lag_seconds", help)?;
+        for (name, lag) in &lags {
+            let seconds = lag.seconds;
+            writeln!(
+                text,
+                "doorward_consumer_lag_seconds{{consumer=\"{name}\"}} {seconds}"
+            )?;
+        }
+    }
     app.meters.write(&mut text)?;
     Ok(text)
 }

@@ -29,5 +29,6 @@ pub(crate) use model::{SignIn, Status, User, epoch};
 pub(crate) use operations::{SetPassword, UserError, create, get, set_password};
 pub(crate) use own_password::{ChoiceError, choose_password};
 pub(crate) use store::{
-    any, documents, find_many, find_sign_in, find_sign_in_by_id, find_standing, renew_password_hash,
+    any, documents, find_many, find_sign_in, find_sign_in_by_id, find_standing, find_version,
+    renew_password_hash,
 };

@@ -86,6 +86,15 @@ pub(super) async fn find(id: UserId, db: &mut PgConnection) -> Result<Option<Use
     row.map(TryInto::try_into).transpose()
 }
 
+/// The version that a person is at, also where they are deleted; `None` for the unknown and the erased.
+pub(crate) async fn find_version(id: UserId, db: &mut PgConnection) -> Result<Option<i64>, Fault> {
+    Ok(
+        sqlx::query_scalar!(r#"select version from "user" where id = $1"#, id.0)
+            .fetch_optional(db)
+            .await?,
+    )
+}
+
 /// Those of these people who are there, in no particular order.
 pub(crate) async fn find_many(ids: &[UserId], db: &mut PgConnection) -> Result<Vec<User>, Fault> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();

@@ -1,82 +1,15 @@
 //! `/api/v1/changes`: the feed's order, its beginning, waiting, and its shape.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 
-use crate::support::{Answer, Server, eventually};
+use crate::support::{Answer, Copy, Server, all, eventually};
 
 const CHANGES: &str = "/api/v1/changes";
 const SOON: Duration = Duration::from_secs(10);
-
-/// A reader that keeps a copy, as docs/propagation.md says: stores every `user`, removes those that are null.
-struct Copy<'a> {
-    server: &'a Server,
-    token: String,
-    next: Option<String>,
-    people: HashMap<String, Value>,
-    versions: HashMap<String, i64>,
-    /// Changes read.
-    read: usize,
-}
-
-impl<'a> Copy<'a> {
-    async fn of(server: &'a Server) -> Self {
-        Self {
-            server,
-            token: server.token("users:read").await,
-            next: None,
-            people: HashMap::new(),
-            versions: HashMap::new(),
-            read: 0,
-        }
-    }
-
-    /// Reads a page and applies it; gives its changes.
-    async fn page(&mut self, query: &str) -> Vec<Value> {
-        let after = self.next.as_ref().map(|next| format!("&after={next}"));
-        let path = format!("{CHANGES}?{query}{}", after.unwrap_or_default());
-        let answer = self
-            .server
-            .call(Method::GET, &path, &self.token, None)
-            .await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let page = answer.json();
-        self.next = Some(page["next"].as_str().expect("never null").to_owned());
-        let changes = page["items"].as_array().unwrap().clone();
-        for change in &changes {
-            self.apply(change);
-        }
-        changes
-    }
-
-    fn apply(&mut self, change: &Value) {
-        self.read += 1;
-        let id = change["user_id"].as_str().unwrap().to_owned();
-        let version = change["version"].as_i64().unwrap();
-        let before = self.versions.insert(id.clone(), version);
-        assert!(
-            before.is_none_or(|before| before < version),
-            "{id}: {version} after {before:?}"
-        );
-        if change["user"].is_null() {
-            self.people.remove(&id);
-        } else {
-            let user = change["user"].clone();
-            assert_eq!(user["id"], change["user_id"]);
-            assert!(user["version"].as_i64().unwrap() >= version, "{change}");
-            self.people.insert(id, user);
-        }
-    }
-
-    /// Reads to the end.
-    async fn catch_up(&mut self, query: &str) {
-        while !self.page(query).await.is_empty() {}
-    }
-}
 
 fn path(user: &Value) -> String {
     format!("/api/v1/users/{}", user["id"].as_str().unwrap())
@@ -185,7 +118,7 @@ async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
     let mut slow = Copy::of(&other).await;
     {
         let writing = async {
-            tokio::join!(futures_all(writers), holder);
+            tokio::join!(all(writers), holder);
         };
         let reading = async {
             loop {
@@ -216,19 +149,6 @@ async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
     }
 }
 
-async fn futures_all(all: impl Iterator<Item = impl Future<Output = ()>>) {
-    let mut all: Vec<_> = all.map(Box::pin).collect();
-    std::future::poll_fn(|cx| {
-        all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_reader_waits_for_news_without_a_connection() {
     let server = Server::with(|config| config.database.max_connections = 2).await;
@@ -255,7 +175,7 @@ async fn a_reader_waits_for_news_without_a_connection() {
         // They are all waiting by then, or come after: either way they get it.
         patch(&server, &token, &ada, json!({ "name": "Ada" })).await;
     };
-    tokio::time::timeout(SOON, async { tokio::join!(futures_all(wait), change) })
+    tokio::time::timeout(SOON, async { tokio::join!(all(wait), change) })
         .await
         .expect("they are told at once");
     // Nothing comes: an empty page, and where to go on.

@@ -18,6 +18,7 @@ mod changes;
 mod cli;
 mod client_auth;
 mod clients;
+mod consumers;
 mod discovery;
 mod examples;
 mod find;

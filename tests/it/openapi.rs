@@ -94,6 +94,42 @@ async fn shapes_are_those_of_real_answers() {
         .json();
     assert!(members(&unknown).is_subset(&schema("Problem")), "{unknown}");
     assert!(members(&unknown["errors"][0]).is_subset(&schema("FieldError")));
+    let changes = server
+        .call(Method::GET, "/api/v1/changes?wait=10", &token, None)
+        .await
+        .json();
+    assert_eq!(schema("ChangeList"), members(&changes));
+    assert_eq!(schema("Change"), members(&changes["items"][0]));
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .scope("users:read")
+        .register()
+        .await;
+    let consumer = json!({ "client_id": client.id, "fields": { "mail": "email" } });
+    assert_eq!(schema("ConsumerWrite"), members(&consumer));
+    let consumer = server
+        .call(Method::PUT, "/api/v1/consumers/a", &token, Some(consumer))
+        .await
+        .json();
+    assert_eq!(schema("Consumer"), members(&consumer));
+    assert_eq!(schema("Lag"), members(&consumer["lag"]));
+    let consumers = server
+        .call(Method::GET, "/api/v1/consumers", &token, None)
+        .await
+        .json();
+    assert_eq!(schema("ConsumerList"), members(&consumers));
+    let digest = server
+        .call(
+            Method::GET,
+            "/api/v1/users/digest",
+            &client.token(&[]).await,
+            None,
+        )
+        .await
+        .json();
+    assert_eq!(schema("Digest"), members(&digest));
+    assert_eq!(schema("Bucket"), members(&digest["items"][0]));
     let granted = server.admin().client_credentials(&[]).await;
     assert!(members(&granted.json()).is_subset(&schema("Token")));
     let refused = server.admin().post(&[]).await;

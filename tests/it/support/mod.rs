@@ -6,6 +6,7 @@ pub(crate) mod chromium;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;
+pub(crate) mod copy;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
@@ -15,5 +16,6 @@ pub(crate) mod wire;
 
 pub(crate) use browser::{Browser, csrf};
 pub(crate) use client::{Answer, TestClient};
+pub(crate) use copy::{Copy, all};
 pub(crate) use server::{Server, eventually};
 pub(crate) use wire::Wire;

@@ -1,0 +1,661 @@
+//! Consumers: who may register one, what it sees, what it says of itself, and how it compares its copy.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use doorward::router::{Access, table};
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::{Executor, PgConnection, Row};
+
+use crate::support::{Answer, Copy, Server, TestClient, all, eventually};
+
+const SOON: Duration = Duration::from_secs(10);
+
+async fn put(server: &Server, token: &str, name: &str, body: Value) -> Answer {
+    let path = format!("/api/v1/consumers/{name}");
+    server.call(Method::PUT, &path, token, Some(body)).await
+}
+
+async fn show(server: &Server, name: &str) -> Value {
+    let path = format!("/api/v1/consumers/{name}");
+    let token = server.token("clients:read").await;
+    server.call(Method::GET, &path, &token, None).await.json()
+}
+
+/// A client that reads, registered as a consumer with this view.
+async fn consumer<'a>(server: &'a Server, name: &str, fields: Value) -> TestClient<'a> {
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .scope("users:read users:write clients:read clients:write")
+        .register()
+        .await;
+    let token = server.admin_token().await;
+    let made = put(
+        server,
+        &token,
+        name,
+        json!({ "client_id": client.id, "fields": fields }),
+    )
+    .await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    eventually(SOON, "its feed is filled", async || {
+        show(server, name).await["ready"] == true
+    })
+    .await;
+    client
+}
+
+fn path(user: &Value) -> String {
+    format!("/api/v1/users/{}", user["id"].as_str().unwrap())
+}
+
+async fn patch(server: &Server, user: &Value, body: Value) -> Answer {
+    let token = server.admin_token().await;
+    let answer = server
+        .call(Method::PATCH, &path(user), &token, Some(body))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer
+}
+
+async fn acknowledge(server: &Server, copy: &Copy<'_>) -> Answer {
+    let body = json!({ "next": copy.next });
+    let path = "/api/v1/changes/position";
+    server
+        .call(Method::PUT, path, &copy.token, Some(body))
+        .await
+}
+
+#[tokio::test]
+async fn consumers_are_registered_by_callers_with_all_scopes() {
+    // S-149, S-154, S-155
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .scope("users:read")
+        .register()
+        .await;
+    let billing = json!({ "client_id": client.id, "fields": { "mail": "email" } });
+    for scope in ["clients:write", "clients:read clients:write users:read"] {
+        let token = server.token(scope).await;
+        put(&server, &token, "billing", billing.clone())
+            .await
+            .problem(403, "forbidden");
+    }
+    for (body, pointer) in [
+        (json!([]), ""),
+        (json!({ "fields": { "a": "email" } }), "/client_id"),
+        (
+            json!({ "client_id": "c_none", "fields": { "a": "email" } }),
+            "/client_id",
+        ),
+        (json!({ "client_id": client.id }), "/fields"),
+        (json!({ "client_id": client.id, "fields": {} }), "/fields"),
+        (
+            json!({ "client_id": client.id, "fields": { "a": "password_hash" } }),
+            "/fields/a",
+        ),
+        (
+            json!({ "client_id": client.id, "fields": { "a": "email" }, "position": 7 }),
+            "/position",
+        ),
+    ] {
+        let problem = put(&server, &token, "billing", body)
+            .await
+            .problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], pointer);
+    }
+    put(&server, &token, "Billing", billing.clone())
+        .await
+        .problem(404, "not-found");
+
+    let made = put(&server, &token, "billing", billing.clone()).await;
+    assert_eq!(made.status, 201);
+    assert_eq!(made.json()["fields"], json!({ "mail": "email" }));
+    put(&server, &token, "other", billing.clone())
+        .await
+        .problem(409, "conflict");
+    assert_eq!(put(&server, &token, "billing", billing).await.status, 200);
+    let list = server
+        .call(Method::GET, "/api/v1/consumers", &token, None)
+        .await
+        .json();
+    assert_eq!(
+        (&list["items"][0]["name"], &list["next"]),
+        (&json!("billing"), &Value::Null)
+    );
+
+    let path = "/api/v1/consumers/billing";
+    let some = server.token("clients:write").await;
+    server
+        .call(Method::DELETE, path, &some, None)
+        .await
+        .problem(403, "forbidden");
+    assert_eq!(
+        server.call(Method::DELETE, path, &token, None).await.status,
+        204
+    );
+    server
+        .call(Method::DELETE, path, &token, None)
+        .await
+        .problem(404, "not-found");
+    let rows = sqlx::query("select action from audit where target_kind = 'consumer' and target_id = 'billing' order by id")
+        .fetch_all(&mut server.tables().await)
+        .await
+        .unwrap();
+    let actions: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(
+        actions,
+        [
+            "consumer.registered",
+            "consumer.registered",
+            "consumer.removed"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_consumer_sees_its_view_wherever_it_looks() {
+    // S-147, S-150: every route, with a token that has every scope.
+    let server = Server::start().await;
+    let hidden = ["Hidden", "+4930555", "hidden-user", "Hiddenburg"];
+    let ada = server
+        .user(json!({
+            "email": "ada@example.com", "name": hidden[0], "phone_number": hidden[1], "username": hidden[2],
+            "address": { "country": "UK", "locality": hidden[3] },
+        }))
+        .await;
+    let client = consumer(
+        &server,
+        "billing",
+        json!({ "mail": "email", "country": "address.country" }),
+    )
+    .await;
+    let token = client.token(&[]).await;
+    let mut seen = Vec::new();
+    for route in table()
+        .into_iter()
+        .filter(|route| matches!(route.access, Access::Scope(_)))
+    {
+        let at = route
+            .path
+            .replace("{id}", ada["id"].as_str().unwrap())
+            .replace("{name}", "billing");
+        let answer = server.call(route.method.clone(), &at, &token, None).await;
+        for value in hidden {
+            assert!(
+                !answer.text.contains(value),
+                "{} {at}: {}",
+                route.method,
+                answer.text
+            );
+        }
+        if answer.status == 403 {
+            let problem = answer.problem(403, "forbidden");
+            assert!(
+                problem["detail"]
+                    .as_str()
+                    .unwrap()
+                    .contains("registered consumer")
+            );
+        } else {
+            seen.push(format!("{} {}", route.method, route.path));
+        }
+    }
+    let expected = [
+        "GET /api/v1/users",
+        "GET /api/v1/users/{id}",
+        "GET /api/v1/users/digest",
+        "GET /api/v1/changes",
+        "PUT /api/v1/changes/position",
+    ];
+    seen.sort();
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(seen, expected);
+
+    let shown = json!({ "id": ada["id"], "country": "UK", "mail": "ada@example.com" });
+    let get = async |path: &str| server.call(Method::GET, path, &token, None).await;
+    assert_eq!(get(&path(&ada)).await.json(), shown);
+    assert_eq!(
+        get("/api/v1/users?limit=1").await.json(),
+        json!({ "items": [shown], "next": null })
+    );
+    assert_eq!(
+        get("/api/v1/changes").await.json()["items"][0]["user"],
+        shown
+    );
+    assert_eq!(
+        get("/api/v1/users?email=ada%40example.com").await.json()["items"][0],
+        shown
+    );
+    // What it does not see it can't ask about.
+    for oracle in [
+        "username=hidden-user",
+        "status=active",
+        "updated_since=2020-01-01T00:00:00Z",
+        "q=hidden",
+    ] {
+        get(&format!("/api/v1/users?{oracle}"))
+            .await
+            .problem(400, "invalid-query");
+    }
+    get("/api/v1/users/01a20d93-7f03-7eb9-b696-a13790d686c1")
+        .await
+        .problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_change_outside_the_view_is_none() {
+    let server = Server::start().await;
+    let ada = server
+        .user(json!({ "username": "ada", "email": "a@example.com" }))
+        .await;
+    let client = consumer(&server, "billing", json!({ "mail": "email" })).await;
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    copy.catch_up("").await;
+    assert_eq!(
+        copy.people[ada["id"].as_str().unwrap()],
+        json!({ "id": ada["id"], "mail": "a@example.com" })
+    );
+    let read = copy.read;
+    patch(&server, &ada, json!({ "name": "Ada" })).await;
+    let token = server.admin_token().await;
+    let password = json!({ "password": "wordy rivers 77" });
+    server
+        .call(
+            Method::PUT,
+            &format!("{}/password", path(&ada)),
+            &token,
+            Some(password),
+        )
+        .await;
+    patch(&server, &ada, json!({ "email": "b@example.com" })).await;
+    eventually(SOON, "the address", async || {
+        copy.page("").await;
+        copy.read > read
+    })
+    .await;
+    // The one change: what lay between was none.
+    assert_eq!(
+        (copy.read, copy.versions[ada["id"].as_str().unwrap()]),
+        (read + 1, 4)
+    );
+    assert_eq!(
+        copy.people[ada["id"].as_str().unwrap()]["mail"],
+        "b@example.com"
+    );
+    // Another view is another feed: what was read of the old one is no place in it.
+    let old = copy.next.clone().unwrap();
+    let other = json!({ "client_id": client.id, "fields": { "login": "username" } });
+    assert_eq!(put(&server, &token, "billing", other).await.status, 200);
+    eventually(SOON, "the old cursor is refused", async || {
+        let path = format!("/api/v1/changes?after={old}");
+        server
+            .call(Method::GET, &path, &copy.token, None)
+            .await
+            .status
+            == 400
+    })
+    .await;
+    eventually(SOON, "it begins anew", async || {
+        let mut anew = Copy::with(&server, copy.token.clone());
+        anew.catch_up("").await;
+        anew.people.values().next() == Some(&json!({ "id": ada["id"], "login": "ada" }))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_consumer_says_how_far_it_is() {
+    // S-149: its own position, and no one else's.
+    let server = Server::start().await;
+    let client = consumer(&server, "billing", json!({ "mail": "email" })).await;
+    for n in 0..3 {
+        server
+            .user(json!({ "email": format!("u{n}@example.com") }))
+            .await;
+    }
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    let mut first = None;
+    eventually(SOON, "all are there", async || {
+        copy.page("limit=2").await;
+        first.get_or_insert(copy.next.clone());
+        copy.people.len() == 3
+    })
+    .await;
+    server.clock.advance(time::Duration::seconds(60));
+    let token = client.token(&[]).await;
+    copy.token.clone_from(&token);
+    let behind = show(&server, "billing").await["lag"].clone();
+    assert_eq!(behind["changes"], 3);
+    assert!(behind["seconds"].as_i64().unwrap() >= 60);
+    eventually(SOON, "it is on the metrics", async || {
+        let text = server.get("/metrics").await.text;
+        text.contains("doorward_consumer_lag_changes{consumer=\"billing\"} 3")
+            && text.contains("doorward_consumer_lag_seconds{consumer=\"billing\"} 6")
+    })
+    .await;
+    copy.catch_up("").await;
+    let there = acknowledge(&server, &copy).await;
+    assert_eq!(there.json(), json!({ "changes": 0, "seconds": 0 }));
+    let position = show(&server, "billing").await["position"].clone();
+    // It never goes back.
+    copy.next = first.flatten();
+    assert_eq!(acknowledge(&server, &copy).await.status, 200);
+    assert_eq!(show(&server, "billing").await["position"], position);
+    // A cursor of another feed is no position, and who is no consumer has none.
+    let mut everybodys = Copy::of(&server).await;
+    everybodys.catch_up("").await;
+    copy.next.clone_from(&everybodys.next);
+    acknowledge(&server, &copy).await.problem(422, "invalid");
+    acknowledge(&server, &everybodys)
+        .await
+        .problem(404, "not-found");
+    let digest = server
+        .call(Method::GET, "/api/v1/users/digest", &everybodys.token, None)
+        .await;
+    digest.problem(404, "not-found");
+}
+
+#[tokio::test]
+async fn a_writer_waits_until_a_consumer_has_the_change() {
+    let server = Server::start().await;
+    let other = server.replica().await;
+    let ada = server.user(json!({ "email": "a@example.com" })).await;
+    let client = consumer(&server, "billing", json!({ "mail": "email" })).await;
+    let token = server.admin_token().await;
+    let write =
+        async |server: &Server, method: Method, at: &str, wait: &str, body: Option<Value>| {
+            let request = server
+                .request(method, at)
+                .bearer_auth(&token)
+                .header("prefer", wait);
+            Answer::of(match body {
+                Some(body) => request.json(&body),
+                None => request,
+            })
+            .await
+        };
+    let at = format!("{}?wait=billing", path(&ada));
+    // It does not have it in time: the write is done all the same, and says so.
+    let pending = write(
+        &server,
+        Method::PATCH,
+        &at,
+        "wait=0",
+        Some(json!({ "email": "b@example.com" })),
+    )
+    .await;
+    assert_eq!(
+        (pending.status, pending.header("doorward-wait")),
+        (202, "billing; pending")
+    );
+    assert_eq!(
+        (&pending.json()["email"], pending.header("etag")),
+        (&json!("b@example.com"), "\"2\"")
+    );
+    // A change outside the view is nothing to wait for, once it has all before.
+    let mut copy = Copy::with(&other, client.token(&[]).await);
+    let consuming = async {
+        loop {
+            copy.page("wait=5").await;
+            acknowledge(&other, &copy).await;
+        }
+    };
+    let writing = async {
+        for (method, at, body, status) in [
+            (
+                Method::PATCH,
+                at.clone(),
+                Some(json!({ "email": "c@example.com" })),
+                200,
+            ),
+            (
+                Method::PUT,
+                at.clone(),
+                Some(json!({ "email": "d@example.com" })),
+                200,
+            ),
+            (
+                Method::PATCH,
+                at.clone(),
+                Some(json!({ "name": "Ada" })),
+                200,
+            ),
+            (
+                Method::POST,
+                "/api/v1/users?wait=billing".to_owned(),
+                Some(json!({ "email": "bob@example.com" })),
+                201,
+            ),
+            (Method::DELETE, at.clone(), None, 204),
+        ] {
+            let answer = write(&server, method.clone(), &at, "wait=30", body).await;
+            assert_eq!(
+                (answer.status, answer.header("doorward-wait")),
+                (status, "billing; acknowledged"),
+                "{method} {}",
+                answer.text
+            );
+        }
+    };
+    let both = async {
+        tokio::select! { () = writing => {}, () = consuming => {} }
+    };
+    tokio::time::timeout(Duration::from_secs(20), both)
+        .await
+        .expect("each comes in time");
+    for wrong in ["nobody", "billing&wait=billing"] {
+        let at = format!("/api/v1/users?wait={wrong}");
+        let refused = write(
+            &server,
+            Method::POST,
+            &at,
+            "",
+            Some(json!({ "username": "x" })),
+        )
+        .await;
+        refused.problem(400, "invalid-query");
+    }
+    let refused = write(
+        &server,
+        Method::POST,
+        "/api/v1/users?wait=billing",
+        "",
+        Some(json!({})),
+    )
+    .await;
+    refused.problem(422, "invalid");
+    let list = server
+        .call(Method::GET, "/api/v1/users?username=x", &token, None)
+        .await;
+    assert_eq!(list.json()["items"], json!([]), "nothing was written");
+}
+
+/// The copy that the recipe is for, and the recipe itself, as docs/propagation.md publishes them.
+fn recipe(name: &str) -> &'static str {
+    let text = include_str!("../../docs/propagation.md");
+    let begin = format!("```sql\n-- {name}");
+    let at = text.find(&begin).unwrap_or_else(|| panic!("{name}")) + "```sql\n".len();
+    text[at..].split("```").next().unwrap()
+}
+
+async fn store(copy: &Copy<'_>, tables: &mut PgConnection) {
+    tables.execute("delete from person").await.unwrap();
+    for person in copy.people.values() {
+        sqlx::query("insert into person (id, country, mail, verified, customer) values ($1::uuid, $2, $3, $4, $5)")
+            .bind(person["id"].as_str())
+            .bind(person["country"].as_str())
+            .bind(person["mail"].as_str())
+            .bind(person["verified"].as_bool())
+            .bind(person["customer"].as_str())
+            .execute(&mut *tables)
+            .await
+            .unwrap();
+    }
+}
+
+/// What the recipe says of the copy, by bucket.
+async fn digests_of_copy(tables: &mut PgConnection) -> BTreeMap<i64, (i64, String)> {
+    let rows = sqlx::query(recipe("PostgreSQL"))
+        .fetch_all(tables)
+        .await
+        .unwrap();
+    let rows = rows
+        .iter()
+        .map(|row| (i64::from(row.get::<i32, _>(0)), (row.get(1), row.get(2))));
+    rows.collect()
+}
+
+/// What the directory says, without the empty buckets.
+async fn digests(copy: &Copy<'_>) -> (i64, BTreeMap<i64, (i64, String)>) {
+    let answer = copy
+        .server
+        .call(
+            Method::GET,
+            "/api/v1/users/digest?buckets=64",
+            &copy.token,
+            None,
+        )
+        .await;
+    let document = answer.json();
+    let items = document["items"].as_array().unwrap();
+    assert_eq!(
+        (items.len(), &document["buckets"]),
+        (64, &json!(64)),
+        "{}",
+        answer.text
+    );
+    let digests = items.iter().map(|item| {
+        let digest = item["digest"].as_str().unwrap().to_owned();
+        (
+            item["bucket"].as_i64().unwrap(),
+            (item["people"].as_i64().unwrap(), digest),
+        )
+    });
+    let mut digests: BTreeMap<_, _> = digests.collect();
+    assert_eq!(
+        document["people"],
+        digests.values().map(|(people, _)| people).sum::<i64>()
+    );
+    for (people, digest) in digests.values() {
+        assert!(*people > 0 || digest == "0000000000000000");
+    }
+    digests.retain(|_, (people, _)| *people > 0);
+    (document["position"].as_i64().unwrap(), digests)
+}
+
+/// Many people, every kind of change, in a random order that a seed fixes; kept up as they happen, the digests are those of a copy
+/// that is made from nothing, and of the recipe over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn digests_kept_up_are_those_of_a_copy() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let view = json!({ "country": "address.country", "mail": "email", "verified": "email_verified", "customer": "phone_number" });
+    // Some people are there before the consumer, more than a feed is filled with at once.
+    let before = (0..8).map(|part| {
+        let (server, token) = (&server, &token);
+        async move {
+            for n in 0..65 {
+                let body = json!({ "email": format!("u{part}-{n}@example.com"), "name": "x" });
+                let made = server
+                    .call(Method::POST, "/api/v1/users", token, Some(body))
+                    .await;
+                assert_eq!(made.status, 201, "{}", made.text);
+            }
+        }
+    });
+    all(before).await;
+    let client = consumer(&server, "billing", view).await;
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    copy.catch_up("limit=1000").await;
+    assert_eq!(copy.people.len(), 8 * 65);
+    let mut tables = server.tables().await;
+    let made = recipe("the copy").replace("create table", "create temporary table");
+    tables
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(made)))
+        .await
+        .unwrap();
+    store(&copy, &mut tables).await;
+    assert_eq!(digests_of_copy(&mut tables).await, digests(&copy).await.1);
+
+    let ids: Vec<String> = copy.people.keys().cloned().collect();
+    let changing = (0..8_usize).map(|writer| {
+        let (server, token, ids) = (&server, &token, &ids);
+        async move {
+            let mut chance = writer as u64 + 1;
+            for round in 0..30_usize {
+                chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let id = &ids[usize::try_from(chance >> 33).unwrap() % 40];
+                let at = format!("/api/v1/users/{id}");
+                let country = ["", "DE", "a:b-"][round % 3];
+                let (method, body) = match round % 6 {
+                    0 => (Method::PATCH, Some(json!({ "email": format!("n{writer}-{round}é@example.com") }))),
+                    1 => (Method::PATCH, Some(json!({ "address": { "country": country }, "email_verified": true }))),
+                    2 => (Method::PATCH, Some(json!({ "name": format!("{round}"), "phone_number": null }))),
+                    3 => (Method::PATCH, Some(json!({ "phone_number": format!("+49301{writer}{round}"), "address": null }))),
+                    4 if writer == 0 => (Method::DELETE, None),
+                    _ => (Method::PATCH, Some(json!({ "email_verified": false }))),
+                };
+                // Deleted by another meanwhile, or a blank country: refused, and no change.
+                let answer = server.call(method, &at, token, body).await;
+                assert!([200, 204, 404, 409, 422].contains(&answer.status), "{}", answer.text);
+            }
+        }
+    });
+    all(changing).await;
+    eventually(SOON, "the copy has the directory's digests", async || {
+        copy.catch_up("limit=7").await;
+        store(&copy, &mut tables).await;
+        digests_of_copy(&mut tables).await == digests(&copy).await.1
+    })
+    .await;
+    // Made from nothing at the end: the same.
+    let mut anew = Copy::with(&server, copy.token.clone());
+    anew.catch_up("limit=1000").await;
+    assert_eq!(anew.people, copy.people);
+    let (position, _) = digests(&copy).await;
+    acknowledge(&server, &anew).await;
+    assert_eq!(
+        show(&server, "billing").await["position"],
+        position,
+        "of the place that the feed has reached"
+    );
+
+    // A copy that drifted finds where, and takes only that anew.
+    let (lost, changed) = (
+        copy.people.keys().next().unwrap().clone(),
+        copy.people.keys().nth(9).unwrap().clone(),
+    );
+    copy.people.remove(&lost);
+    copy.people.get_mut(&changed).unwrap()["mail"] = json!("drifted@example.com");
+    store(&copy, &mut tables).await;
+    let (ours, theirs) = (digests_of_copy(&mut tables).await, digests(&copy).await.1);
+    let differing: Vec<i64> = (0..64)
+        .filter(|bucket| ours.get(bucket) != theirs.get(bucket))
+        .collect();
+    assert!((1..=2).contains(&differing.len()), "{differing:?}");
+    let mut pulled = 0;
+    for bucket in differing {
+        let mut part = Copy::with(&server, copy.token.clone());
+        part.catch_up(&format!("limit=1000&bucket={bucket}/64"))
+            .await;
+        pulled += part.people.len();
+        copy.people.extend(part.people);
+    }
+    assert!(pulled < 100, "{pulled} of 520");
+    store(&copy, &mut tables).await;
+    assert_eq!(digests_of_copy(&mut tables).await, digests(&copy).await.1);
+    for bad in ["0", "3", "8192", "x", "064"] {
+        let at = format!("/api/v1/users/digest?buckets={bad}");
+        server
+            .call(Method::GET, &at, &copy.token, None)
+            .await
+            .problem(400, "invalid-query");
+    }
+}

@@ -60,8 +60,6 @@ pub struct Parts {
     pub(crate) metadata: discovery::Documents,
     pub(crate) meters: Arc<Meters>,
     /// Whatever goes out to other servers goes through it.
-    #[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-    #[allow(dead_code, reason = "callers arrive one by one")]
     pub(crate) fetcher: Fetcher,
 }
 

@@ -7,7 +7,7 @@
 //! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
 //! - flows: `authorize` what an application asks of a browser · `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `login` signing in and out ·
 //!   `consent` what people let clients have
-//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `audit` ·
+//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `webhooks` · `audit` ·
 //!   `idempotency` requests that make something make it once
 //! - tools: [`config`] · `db` · `fetch` the one outbound client · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
@@ -54,5 +54,6 @@ mod sessions;
 mod token;
 mod userinfo;
 mod users;
+mod webhooks;
 
 pub use http::ProblemKind;

@@ -15,6 +15,7 @@ use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
     account, clients, consumers, discovery, events, http, keys, login, ops, token, userinfo, users,
+    webhooks,
 };
 
 #[derive(OpenApi)]
@@ -59,6 +60,15 @@ use crate::{
         consumers::http::get,
         consumers::http::put,
         consumers::http::delete,
+        webhooks::http::list,
+        webhooks::http::create,
+        webhooks::http::get,
+        webhooks::http::patch,
+        webhooks::http::delete,
+        webhooks::http::rotate_secret,
+        webhooks::http::test,
+        webhooks::http::replay,
+        webhooks::http::dead,
         login::page::get,
         login::page::post,
         login::page::get_account,
@@ -85,6 +95,7 @@ use crate::{
         (name = "users", description = "The directory"),
         (name = "changes", description = "What happened to people, for systems that keep a copy"),
         (name = "clients", description = "Who may ask for tokens"),
+        (name = "webhooks", description = "Addresses that are told of changes"),
         (name = "people", description = "Pages"),
         (name = "operators", description = "Health, metrics and documents")
     ),

@@ -14,7 +14,7 @@ use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USER
 use crate::ops::{docs, health, metrics};
 use crate::{
     account, clients, consumers, discovery, events, keys, login, openapi, sessions, token,
-    userinfo, users,
+    userinfo, users, webhooks,
 };
 
 /// Who is let in.
@@ -96,6 +96,15 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,    "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_READ),  get(consumers::http::get)),
         route(Method::PUT,    "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_WRITE), put(consumers::http::put)),
         route(Method::DELETE, "/api/v1/consumers/{name}",                      Access::Scope(CLIENTS_WRITE), delete(consumers::http::delete)),
+        route(Method::GET,    "/api/v1/webhooks",                              Access::Scope(CLIENTS_READ),  get(webhooks::http::list)),
+        route(Method::POST,   "/api/v1/webhooks",                              Access::Scope(CLIENTS_WRITE), post(webhooks::http::create)),
+        route(Method::GET,    "/api/v1/webhooks/{id}",                         Access::Scope(CLIENTS_READ),  get(webhooks::http::get)),
+        route(Method::PATCH,  "/api/v1/webhooks/{id}",                         Access::Scope(CLIENTS_WRITE), patch(webhooks::http::patch)),
+        route(Method::DELETE, "/api/v1/webhooks/{id}",                         Access::Scope(CLIENTS_WRITE), delete(webhooks::http::delete)),
+        route(Method::POST,   "/api/v1/webhooks/{id}/rotate-secret",           Access::Scope(CLIENTS_WRITE), post(webhooks::http::rotate_secret)),
+        route(Method::POST,   "/api/v1/webhooks/{id}/test",                    Access::Scope(CLIENTS_WRITE), post(webhooks::http::test)),
+        route(Method::POST,   "/api/v1/webhooks/{id}/replay",                  Access::Scope(CLIENTS_WRITE), post(webhooks::http::replay)),
+        route(Method::GET,    "/api/v1/webhooks/{id}/dead",                    Access::Scope(CLIENTS_READ),  get(webhooks::http::dead)),
         route(Method::GET,    "/openapi.json",                                 Access::Open, get(openapi::get)),
         route(Method::GET,    "/docs",                                         Access::Open, get(docs::docs)),
         route(Method::GET,    "/docs/api/{file}",                              Access::Open, get(docs::api)),

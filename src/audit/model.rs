@@ -1,6 +1,7 @@
 //! What is recorded. Never a secret: `before` and `after` hold what the API shows of a thing.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::kernel::{ClientId, UserId};
 
@@ -37,6 +38,11 @@ pub(crate) enum Action {
     SigningKeyPromoted,
     SigningKeyRemoved,
     SigningKeyRevoked,
+    WebhookCreated,
+    WebhookUpdated,
+    WebhookSecretRotated,
+    WebhookDeleted,
+    WebhookReplayed,
 }
 
 impl Action {
@@ -72,6 +78,11 @@ impl Action {
             Self::SigningKeyPromoted => "signing_key.promoted",
             Self::SigningKeyRemoved => "signing_key.removed",
             Self::SigningKeyRevoked => "signing_key.revoked",
+            Self::WebhookCreated => "webhook.created",
+            Self::WebhookUpdated => "webhook.updated",
+            Self::WebhookSecretRotated => "webhook.secret_rotated",
+            Self::WebhookDeleted => "webhook.deleted",
+            Self::WebhookReplayed => "webhook.replayed",
         }
     }
 }
@@ -87,6 +98,7 @@ pub(crate) enum Target<'a> {
     SigningKey(&'a str),
     /// Its version.
     AttributeSchema(i64),
+    Webhook(Uuid),
 }
 
 impl Target<'_> {
@@ -97,27 +109,21 @@ impl Target<'_> {
             Self::Consumer(_) => "consumer",
             Self::SigningKey(_) => "signing_key",
             Self::AttributeSchema(_) => "attribute_schema",
+            Self::Webhook(_) => "webhook",
         }
     }
 
     pub(super) fn user(&self) -> Option<UserId> {
         match self {
             Self::User(id) | Self::Changed(id, _) => Some(*id),
-            Self::Client(_)
-            | Self::Consumer(_)
-            | Self::SigningKey(_)
-            | Self::AttributeSchema(_) => None,
+            _ => None,
         }
     }
 
     pub(super) fn version(&self) -> Option<i64> {
         match self {
             Self::Changed(_, version) => Some(*version),
-            Self::User(_)
-            | Self::Client(_)
-            | Self::Consumer(_)
-            | Self::SigningKey(_)
-            | Self::AttributeSchema(_) => None,
+            _ => None,
         }
     }
 
@@ -128,6 +134,7 @@ impl Target<'_> {
             Self::Consumer(name) => (*name).to_owned(),
             Self::SigningKey(kid) => (*kid).to_owned(),
             Self::AttributeSchema(version) => version.to_string(),
+            Self::Webhook(id) => id.to_string(),
         }
     }
 }

@@ -128,6 +128,16 @@ impl Reader {
         })
     }
 
+    /// The newest change of each of these people, in the order of their places.
+    pub(crate) async fn newest_of(
+        &self,
+        people: &[UserId],
+        db: &mut PgConnection,
+    ) -> Result<Vec<Change>, Fault> {
+        let places = store::newest_of(self.feed, people, db).await?;
+        self.with_people(places, db).await
+    }
+
     /// Joins the people as they are now: read after the places, they are at the version of their change or at a later one.
     async fn with_people(
         &self,

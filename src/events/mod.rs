@@ -10,7 +10,7 @@ mod shapes;
 mod store;
 mod stream;
 
-pub(crate) use feed::{BUCKETS, Reader};
+pub(crate) use feed::{BUCKETS, Change, Reader};
 pub(crate) use model::{EventKind, changed_members};
 pub(crate) use news::News;
 pub(crate) use outbox::{append, append_update};

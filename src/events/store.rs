@@ -300,3 +300,31 @@ fn page_of(feed: FeedId, after: i64, rows: Vec<PageRow>) -> (Vec<Place>, i64) {
     });
     (places.collect(), head)
 }
+
+/// The places of these people's newest changes in a feed.
+pub(super) async fn newest_of(
+    feed: FeedId,
+    people: &[UserId],
+    db: &mut PgConnection,
+) -> Result<Vec<Place>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select c.position, c.type, c.user_id as "user_id: UserId", c.version, c.occurred_at
+          from unnest($2::uuid[]) as wanted (user_id)
+          join change c on c.feed_id = $1 and c.bucket = person_bucket(wanted.user_id) and c.user_id = wanted.user_id
+         order by c.position"#,
+        feed.0,
+        &people.iter().map(|user| user.0).collect::<Vec<_>>(),
+    )
+    .fetch_all(db)
+    .await?;
+    let places = rows.into_iter().map(|row| Place {
+        feed,
+        position: row.position,
+        kind: row.r#type,
+        user: row.user_id,
+        version: row.version,
+        occurred_at: row.occurred_at,
+    });
+    Ok(places.collect())
+}

@@ -85,7 +85,10 @@ impl Dialer {
         for ip in found.into_iter().rev() {
             match self.0.guard.check(ip, port, https) {
                 Ok(()) => permitted.insert(0, SocketAddr::new(ip, port)),
-                Err(refused) => refusal = refused,
+                Err(refused) => {
+                    tracing::info!(address = %ip, port, cause = %refused, "an address is not connected to");
+                    refusal = refused;
+                }
             }
         }
         if permitted.is_empty() {

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::meters::FetchOutcome;
@@ -13,7 +12,7 @@ pub(crate) enum FetchError {
     /// The URL is none that we go to; what is expected of it.
     Url(&'static str),
     /// The address is inside the network, or of no network at all.
-    Address(IpAddr),
+    Address,
     Port(u16),
     /// http, to somewhere that is not this machine.
     Insecure,
@@ -41,19 +40,30 @@ pub(crate) enum FetchError {
 }
 
 impl FetchError {
-    /// Whether the settings forbid it, so that another try changes nothing while they and the name stay.
-    pub(crate) fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Url(_) | Self::Address(_) | Self::Port(_) | Self::Insecure
-        )
+    /// The status that was answered, where that is what is wrong.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            Self::Redirect(status) | Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the other side asks us to stay away.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether the other side says that it is gone for good (410).
+    pub(crate) fn is_gone(&self) -> bool {
+        self.status() == Some(410)
     }
 
     pub(super) fn outcome(&self) -> FetchOutcome {
         match self {
-            Self::Url(_) | Self::Address(_) | Self::Port(_) | Self::Insecure => {
-                FetchOutcome::Refused
-            }
+            Self::Url(_) | Self::Address | Self::Port(_) | Self::Insecure => FetchOutcome::Refused,
             Self::Name => FetchOutcome::Name,
             Self::Connect(_) => FetchOutcome::Connect,
             Self::Tls(_) => FetchOutcome::Tls,
@@ -70,7 +80,7 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url(expected) => write!(f, "expected {expected}"),
-            Self::Address(_) => f.write_str(
+            Self::Address => f.write_str(
                 "its address is not one that the settings allow (fetch.allowed_networks)",
             ),
             Self::Port(port) => {

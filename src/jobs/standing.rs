@@ -14,7 +14,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{authorize, families, idempotency, sessions, token, users};
+use crate::{families, idempotency, sessions, token, users, webhooks};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -57,6 +57,7 @@ pub(crate) fn start(app: &App) {
             sleep(RETRY).await;
         }
     });
+    app.tasks.spawn(webhooks::keep_delivering(app.clone()));
     let sweeper = app.clone();
     app.tasks
         .spawn_until_stop(async move { forget_old_things(&sweeper).await });

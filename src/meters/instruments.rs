@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    Authorization, Cache, CacheAnswer, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal,
-    Refused, Request, Route, Token, TokenError,
+    Cache, CacheAnswer, Delivery, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal,
+    Refused, Request, Route, Token, TokenError, Webhook,
 };
 
 /// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.
@@ -30,6 +30,10 @@ pub(crate) struct Meters {
     cache: Family<Cache, Counter>,
     fetches: Family<Fetched, Counter>,
     fetch_durations: Family<FetchedFor, Histogram>,
+    deliveries: Family<Delivery, Counter>,
+    webhook_lag: Family<Webhook, Gauge>,
+    webhook_waiting: Family<Webhook, Gauge>,
+    webhook_dead: Family<Webhook, Gauge>,
     /// Hashes that wait.
     pub(crate) hash_queue: Gauge,
     /// From being asked to being begun.
@@ -57,6 +61,10 @@ impl Meters {
             cache: Family::default(),
             fetches: Family::default(),
             fetch_durations: Family::new_with_constructor(seconds),
+            deliveries: Family::default(),
+            webhook_lag: Family::default(),
+            webhook_waiting: Family::default(),
+            webhook_dead: Family::default(),
             hash_queue: Gauge::default(),
             hash_wait: seconds(),
             hash_refused: Counter::default(),
@@ -113,6 +121,27 @@ impl Meters {
             "How long exchanges with other servers took, by purpose",
             Unit::Seconds,
             meters.fetch_durations.clone(),
+        );
+        registry.register(
+            "webhook_deliveries",
+            "Messages to webhooks, by webhook and outcome",
+            meters.deliveries.clone(),
+        );
+        registry.register_with_unit(
+            "webhook_lag",
+            "Since the oldest change that a webhook has not been sent",
+            Unit::Seconds,
+            meters.webhook_lag.clone(),
+        );
+        registry.register(
+            "webhook_waiting",
+            "People whose change a webhook did not take and is sent again",
+            meters.webhook_waiting.clone(),
+        );
+        registry.register(
+            "webhook_dead",
+            "People whose change was given up",
+            meters.webhook_dead.clone(),
         );
         // There from the start, so that nothing at all can be told from nothing asked.
         for purpose in [Purpose::Keys, Purpose::Logout, Purpose::Webhook] {
@@ -194,6 +223,35 @@ impl Meters {
         self.fetch_durations
             .get_or_create(&FetchedFor { purpose })
             .observe(seconds);
+    }
+
+    /// A webhook was sent a message.
+    pub(crate) fn webhook_delivered(&self, webhook: &str, received: bool) {
+        let delivery = Delivery {
+            webhook: webhook.to_owned(),
+            outcome: if received { "received" } else { "failed" },
+        };
+        self.deliveries.get_or_create(&delivery).inc();
+    }
+
+    /// How a webhook that this replica delivers stands.
+    pub(crate) fn webhook_lags(&self, webhook: &str, seconds: i64, waiting: i64, dead: i64) {
+        let webhook = Webhook {
+            webhook: webhook.to_owned(),
+        };
+        self.webhook_lag.get_or_create(&webhook).set(seconds);
+        self.webhook_waiting.get_or_create(&webhook).set(waiting);
+        self.webhook_dead.get_or_create(&webhook).set(dead);
+    }
+
+    /// Another replica delivers it, or nobody any more.
+    pub(crate) fn webhook_gone(&self, webhook: &str) {
+        let webhook = Webhook {
+            webhook: webhook.to_owned(),
+        };
+        for gauge in [&self.webhook_lag, &self.webhook_waiting, &self.webhook_dead] {
+            gauge.remove(&webhook);
+        }
     }
 
     /// Everything counted, in OpenMetrics text without its end mark.

@@ -111,6 +111,19 @@ pub(super) struct FetchedFor {
     pub(super) purpose: Purpose,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Webhook {
+    /// A registered webhook's id; there are at most 64.
+    pub(super) webhook: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Delivery {
+    pub(super) webhook: String,
+    /// `received` or `failed`.
+    pub(super) outcome: &'static str,
+}
+
 /// A method's name; extension methods are all `other`.
 pub(crate) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];

@@ -1,4 +1,4 @@
-//! The two examples, run as the README says: one service calls, the other checks.
+//! The examples, run as the README says: one service calls, the other checks; a change arrives at three systems.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -107,4 +107,42 @@ async fn one_service_calls_and_the_other_checks() {
             .unwrap();
         assert_eq!(answer.status(), 401, "{token}");
     }
+}
+
+/// What `make demo` shows: each change arrives at those whose view shows it, and at nobody else.
+#[tokio::test]
+async fn a_change_arrives_at_three_consumers() {
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let mut demo = example("three_consumers");
+    demo.env("ISSUER", &server.url);
+    let both =
+        |client: &TestClient<'_>| format!("{}:{}", client.id, client.secret.as_ref().unwrap());
+    demo.env("ADMIN", both(&server.admin()));
+    for name in ["MARKETING", "BILLING", "SUPPORT"] {
+        let client = server.client().grant("client_credentials");
+        demo.env(name, both(&client.scope("users:read").register().await));
+    }
+    let output = demo.stderr(Stdio::inherit()).output().await.unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    let changes: Vec<&str> = shown.split("\n\n").skip(1).collect();
+    let arrived = changes.iter().map(|change| {
+        let lines = change.lines().skip(1).filter(|line| line.contains(" ms "));
+        let mut names: Vec<&str> = lines.filter_map(|l| l.split_whitespace().next()).collect();
+        names.sort_unstable();
+        names.join(" ")
+    });
+    let expected = [
+        "billing marketing support",
+        "billing marketing support",
+        "marketing",
+        "billing",
+        "billing support",
+        "support",
+        "billing marketing support",
+    ];
+    assert_eq!(arrived.collect::<Vec<_>>(), expected, "{shown}");
 }

@@ -45,3 +45,4 @@ mod tokens;
 mod traces;
 mod userinfo;
 mod users;
+mod webhooks;

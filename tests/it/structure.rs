@@ -27,6 +27,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "sessions",
             "families",
             "events",
+            "webhooks",
             "audit",
             "idempotency",
         ],

@@ -12,6 +12,7 @@ mod setup;
 mod start;
 mod timing;
 mod tokens;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,7 @@ pub(crate) const TOPICS: &[(&str, Topic)] = &[
     ("start", Bench::start_and_stop),
     ("overload", Bench::overload),
     ("timing", Bench::timing),
+    ("webhook", Bench::webhook),
 ];
 
 const FORM: &str = "application/x-www-form-urlencoded";

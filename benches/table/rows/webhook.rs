@@ -1,0 +1,143 @@
+//! From a change to its receipt by a webhook on the same machine.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::{Bench, post};
+use crate::load::{Pace, drive, request};
+use crate::machine::SERVER;
+
+/// Changes a second.
+const RATE: f64 = 500.0;
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+impl Bench {
+    pub(super) fn webhook(&mut self) {
+        let open = [("DOORWARD_FETCH__ALLOWED_NETWORKS", "127.0.0.0/8")];
+        let server = self.server_on(SERVER, &open);
+        let token = format!("Bearer {}", self.token(&server));
+        let headers = [("authorization", token.as_str())];
+        let sink = Sink::start();
+        let body = format!(r#"{{"url":"http://{}/"}}"#, sink.address);
+        let json = Some(("application/json", body.as_str()));
+        let made = post(
+            server.address,
+            &request("POST", "/api/v1/webhooks", &headers, json),
+        );
+        assert_eq!(made.expect("an answer").0, 201);
+
+        let seconds = self.sizes.seconds.max(10);
+        let wanted = RATE as u64 * (seconds + 1);
+        let people = self.postgres.sql(
+            "bench",
+            &format!(
+                "select id from \"user\" where password_hash is null order by id limit {wanted}"
+            ),
+        );
+        let people: Vec<&str> = people.lines().collect();
+        let report = drive(
+            server.address,
+            32,
+            &Pace::Open(RATE),
+            Duration::from_secs(seconds),
+            |n| {
+                let path = format!("/api/v1/users/{}", people[n as usize % people.len()]);
+                let body = format!(r#"{{"name":"Told {n}"}}"#);
+                request("PATCH", &path, &headers, Some((MERGE_PATCH, &body)))
+            },
+        );
+        assert_eq!(report.answered, report.by_class[2], "{:?}", report.by_class);
+        let distinct = people.len().min(report.answered as usize);
+        let began = Instant::now();
+        while sink.received() < distinct {
+            let waited = began.elapsed();
+            assert!(
+                waited < Duration::from_secs(30),
+                "{} of {distinct}",
+                sink.received()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut delays = sink.delays.lock().expect("whole").clone();
+        delays.sort_by(f64::total_cmp);
+        let at = |q: f64| delays[((delays.len() - 1) as f64 * q) as usize];
+        self.at_most(
+            "change to receipt by a webhook at 500 changes/s, p99",
+            at(0.99),
+            "ms",
+            &format!("median {:.1} ms, all {} received", at(0.5), delays.len()),
+            100.0,
+        );
+        self.postgres.sql("bench", "delete from webhook");
+    }
+}
+
+/// A receiver that notes how old each change is.
+struct Sink {
+    address: SocketAddr,
+    delays: Arc<Mutex<Vec<f64>>>,
+}
+
+impl Sink {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let delays = Arc::new(Mutex::new(Vec::new()));
+        let kept = delays.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let delays = kept.clone();
+                std::thread::spawn(move || serve(stream, &delays));
+            }
+        });
+        Self { address, delays }
+    }
+
+    fn received(&self) -> usize {
+        self.delays.lock().expect("whole").len()
+    }
+}
+
+fn serve(mut stream: TcpStream, delays: &Mutex<Vec<f64>>) {
+    let mut reader = BufReader::new(stream.try_clone().expect("a clone"));
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        loop {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 {
+                return;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            let field = line.split_once(':');
+            if let Some((_, value)) =
+                field.filter(|(n, _)| n.eq_ignore_ascii_case("content-length"))
+            {
+                length = value.trim().parse().expect("a number");
+            }
+        }
+        let mut body = vec![0; length];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        // `occurred_at` is when the change's request began, a little before its commit.
+        let body = String::from_utf8(body).expect("UTF-8");
+        let text = body.split("\"occurred_at\":\"").nth(1).expect("a time");
+        let text = text.split('"').next().expect("a time");
+        let at = OffsetDateTime::parse(text, &Rfc3339).expect("a time");
+        let delay = (OffsetDateTime::now_utc() - at).as_seconds_f64() * 1000.0;
+        delays.lock().expect("whole").push(delay);
+        if stream
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .is_err()
+        {
+            return;
+        }
+    }
+}

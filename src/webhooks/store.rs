@@ -1,0 +1,541 @@
+//! The webhooks' SQL.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::model::{Letter, Standing, Webhook};
+use crate::kernel::{Fault, UserId};
+
+struct Row {
+    id: Uuid,
+    version: i64,
+    url: String,
+    description: Option<String>,
+    consumer: Option<String>,
+    paused: bool,
+    previous_until: Option<OffsetDateTime>,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    position: i64,
+    behind_since: Option<OffsetDateTime>,
+    replay_position: Option<i64>,
+    replay_until: Option<i64>,
+    failures: i32,
+    next_attempt_at: Option<OffsetDateTime>,
+    last_error: Option<String>,
+    last_error_at: Option<OffsetDateTime>,
+    last_delivered_at: Option<OffsetDateTime>,
+    waiting: i64,
+    dead: i64,
+}
+
+impl TryFrom<Row> for Webhook {
+    type Error = Fault;
+
+    fn try_from(row: Row) -> Result<Self, Fault> {
+        let strange = || Fault::internal("reading a webhook's row", format!("id {}", row.id));
+        Ok(Self {
+            id: row.id,
+            version: row.version,
+            url: row.url.parse().map_err(|_| strange())?,
+            description: row.description,
+            consumer: row.consumer,
+            paused: row.paused,
+            previous_until: row.previous_until,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            standing: Standing {
+                position: row.position,
+                behind_since: row.behind_since,
+                replay: row.replay_position.zip(row.replay_until),
+                failures: row.failures,
+                next_attempt_at: row.next_attempt_at,
+                last_error: row.last_error,
+                last_error_at: row.last_error_at,
+                last_delivered_at: row.last_delivered_at,
+                waiting: row.waiting,
+                dead: row.dead,
+            },
+        })
+    }
+}
+
+/// At most `limit` webhooks after this one, in the order of their making; with `only`, that one alone.
+pub(super) async fn list(
+    only: Option<Uuid>,
+    after: Option<Uuid>,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<Webhook>, Fault> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"
+        select w.id, w.version, w.url, w.description, w.consumer, w.paused, w.previous_until, w.created_at, w.updated_at, w.position,
+               w.replay_position, w.replay_until, w.failures, w.next_attempt_at, w.last_error, w.last_error_at, w.last_delivered_at,
+               (select c.occurred_at from change c where c.feed_id = w.feed_id and c.position > w.position order by c.position limit 1) as behind_since,
+               (select count(*) from webhook_letter l where l.webhook_id = w.id and l.dead_at is null) as "waiting!",
+               (select count(*) from webhook_letter l where l.webhook_id = w.id and l.dead_at is not null) as "dead!"
+          from webhook w
+         where ($1::uuid is null or w.id = $1)
+           and ($2::uuid is null or w.id > $2)
+         order by w.id
+         limit $3"#,
+        only,
+        after,
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter().map(TryInto::try_into).collect()
+}
+
+pub(super) async fn find(id: Uuid, db: &mut PgConnection) -> Result<Option<Webhook>, Fault> {
+    Ok(list(Some(id), None, 1, db).await?.pop())
+}
+
+/// Locks a webhook for a change; `None` where there is none.
+pub(super) async fn lock(id: Uuid, db: &mut PgConnection) -> Result<Option<()>, Fault> {
+    let row = sqlx::query_scalar!("select id from webhook where id = $1 for update", id)
+        .fetch_optional(db)
+        .await?;
+    Ok(row.map(|_| ()))
+}
+
+/// What is written of a new webhook.
+pub(super) struct New<'a> {
+    pub(super) id: Uuid,
+    pub(super) url: &'a str,
+    pub(super) description: Option<&'a str>,
+    pub(super) consumer: Option<&'a str>,
+    pub(super) paused: bool,
+    pub(super) sealed_secret: &'a [u8],
+    pub(super) feed: i32,
+    /// Where it begins; `None`: with what comes.
+    pub(super) position: Option<i64>,
+}
+
+/// Inserts it unless there are `most` already; gives whether it did.
+pub(super) async fn insert(
+    new: &New<'_>,
+    most: i64,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "
+        insert into webhook (id, url, description, consumer, paused, secret, feed_id, position, created_at, updated_at)
+        select $1, $2, $3, $4, $5, $6, $7, coalesce($8, h.position), $9, $9
+          from feed_head h
+         where (select count(*) from webhook) < $10",
+        new.id,
+        new.url,
+        new.description,
+        new.consumer,
+        new.paused,
+        new.sealed_secret,
+        new.feed,
+        new.position,
+        now,
+        most,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes what admins change. Whoever changes something has it tried at once.
+pub(super) async fn update(
+    webhook: &Webhook,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update webhook
+           set url = $2, description = $3, paused = $4, updated_at = $5, version = version + 1,
+               failures = 0, failing_since = null, next_attempt_at = null
+         where id = $1",
+        webhook.id,
+        webhook.url.as_str(),
+        webhook.description,
+        webhook.paused,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The new secret signs; the one before it does too until then (`None`: no longer).
+pub(super) async fn set_secret(
+    id: Uuid,
+    sealed: &[u8],
+    previous_until: Option<OffsetDateTime>,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update webhook
+           set previous_secret = case when $3::timestamptz is not null then secret end, previous_until = $3, secret = $2,
+               updated_at = $4, version = version + 1
+         where id = $1",
+        id,
+        sealed,
+        previous_until,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn delete(id: Uuid, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!("delete from webhook where id = $1", id)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// The secrets, sealed: the present one, and the one before while it is good.
+pub(super) struct Sealed {
+    pub(super) secret: Vec<u8>,
+    pub(super) previous_secret: Option<Vec<u8>>,
+    pub(super) previous_until: Option<OffsetDateTime>,
+}
+
+pub(super) async fn secrets(id: Uuid, db: &mut PgConnection) -> Result<Option<Sealed>, Fault> {
+    let sealed = sqlx::query_as!(
+        Sealed,
+        "select secret, previous_secret, previous_until from webhook where id = $1",
+        id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(sealed)
+}
+
+/// The places of the changes that happened from `since` on and before `before`: the one before the first, and the last.
+pub(super) async fn places_between(
+    id: Uuid,
+    since: Option<OffsetDateTime>,
+    before: Option<OffsetDateTime>,
+    db: &mut PgConnection,
+) -> Result<Option<(i64, i64)>, Fault> {
+    let row = sqlx::query!(
+        "
+        select min(c.position) - 1 as after, max(c.position) as until
+          from change c
+          join webhook w on w.feed_id = c.feed_id
+         where w.id = $1
+           and ($2::timestamptz is null or c.occurred_at >= $2)
+           and ($3::timestamptz is null or c.occurred_at < $3)",
+        id,
+        since,
+        before,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(row.after.zip(row.until))
+}
+
+/// Has the changes after the one place and up to the other sent once more; gives how many there are.
+pub(super) async fn replay(
+    id: Uuid,
+    after: i64,
+    until: i64,
+    db: &mut PgConnection,
+) -> Result<i64, Fault> {
+    sqlx::query!(
+        "
+        update webhook
+           set replay_position = $2, replay_until = $3, replays = replays + 1
+         where id = $1",
+        id,
+        after,
+        until,
+    )
+    .execute(&mut *db)
+    .await?;
+    let changes = sqlx::query_scalar!(
+        r#"
+        select count(*) as "changes!"
+          from change c
+          join webhook w on w.feed_id = c.feed_id
+         where w.id = $1
+           and c.position > $2
+           and c.position <= $3"#,
+        id,
+        after,
+        until,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(changes)
+}
+
+/// Has what was given up tried once more; gives how many people's changes that are.
+pub(super) async fn revive(
+    id: Uuid,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<i64, Fault> {
+    sqlx::query!("update webhook set replays = replays + 1 where id = $1", id)
+        .execute(&mut *db)
+        .await?;
+    let done = sqlx::query!(
+        "
+        update webhook_letter
+           set dead_at = null, attempts = 0, next_attempt_at = $2
+         where webhook_id = $1
+           and dead_at is not null",
+        id,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(i64::try_from(done.rows_affected()).unwrap_or(i64::MAX))
+}
+
+struct LetterRow {
+    user_id: UserId,
+    attempts: i32,
+    failed_at: OffsetDateTime,
+    next_attempt_at: OffsetDateTime,
+    dead_at: Option<OffsetDateTime>,
+    error: String,
+}
+
+impl From<LetterRow> for Letter {
+    fn from(row: LetterRow) -> Self {
+        Self {
+            user: row.user_id,
+            attempts: row.attempts,
+            failed_at: row.failed_at,
+            next_attempt_at: row.next_attempt_at,
+            dead_at: row.dead_at,
+            error: row.error,
+        }
+    }
+}
+
+/// At most `limit` people whose change was given up, after this one.
+pub(super) async fn dead(
+    id: Uuid,
+    after: Option<UserId>,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<Letter>, Fault> {
+    let rows = sqlx::query_as!(
+        LetterRow,
+        r#"
+        select user_id as "user_id: UserId", attempts, failed_at, next_attempt_at, dead_at, error
+          from webhook_letter
+         where webhook_id = $1
+           and dead_at is not null
+           and ($2::uuid is null or user_id > $2)
+         order by user_id
+         limit $3"#,
+        id,
+        after.map(|user| user.0),
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+/// All letters, those given up included.
+pub(super) async fn letters(id: Uuid, db: &mut PgConnection) -> Result<Vec<Letter>, Fault> {
+    let rows = sqlx::query_as!(
+        LetterRow,
+        r#"
+        select user_id as "user_id: UserId", attempts, failed_at, next_attempt_at, dead_at, error
+          from webhook_letter
+         where webhook_id = $1"#,
+        id,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(Into::into).collect())
+}
+
+pub(super) async fn keep_letter(
+    id: Uuid,
+    letter: &Letter,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        insert into webhook_letter (webhook_id, user_id, attempts, failed_at, next_attempt_at, dead_at, error)
+        select $1, $2, $3, $4, $5, $6, $7
+         where exists (select from webhook where id = $1)
+        on conflict (webhook_id, user_id) do update
+           set attempts = excluded.attempts, next_attempt_at = excluded.next_attempt_at, dead_at = excluded.dead_at,
+               error = excluded.error",
+        id,
+        letter.user.0,
+        letter.attempts,
+        letter.failed_at,
+        letter.next_attempt_at,
+        letter.dead_at,
+        letter.error,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn drop_letter(
+    id: Uuid,
+    user: UserId,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "delete from webhook_letter where webhook_id = $1 and user_id = $2",
+        id,
+        user.0
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// A webhook as whoever delivers it needs it.
+#[derive(Clone)]
+pub(super) struct Order {
+    pub(super) id: Uuid,
+    pub(super) version: i64,
+    pub(super) url: String,
+    pub(super) consumer: Option<String>,
+    pub(super) paused: bool,
+    pub(super) feed_id: i32,
+    pub(super) position: i64,
+    pub(super) replay_position: Option<i64>,
+    pub(super) replay_until: Option<i64>,
+    pub(super) replays: i32,
+    pub(super) failures: i32,
+    pub(super) failing_since: Option<OffsetDateTime>,
+    pub(super) next_attempt_at: Option<OffsetDateTime>,
+    pub(super) last_error: Option<String>,
+    pub(super) last_error_at: Option<OffsetDateTime>,
+    pub(super) last_delivered_at: Option<OffsetDateTime>,
+    pub(super) worker: Option<Uuid>,
+    pub(super) beat: i64,
+}
+
+pub(super) async fn orders(db: &mut PgConnection) -> Result<Vec<Order>, Fault> {
+    let orders = sqlx::query_as!(
+        Order,
+        "
+        select id, version, url, consumer, paused, feed_id, position, replay_position, replay_until, replays, failures, failing_since,
+               next_attempt_at, last_error, last_error_at, last_delivered_at, worker, beat
+          from webhook
+         order by id"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(orders)
+}
+
+/// Says that this replica lives.
+pub(super) async fn beat(worker: Uuid, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!(
+        "update webhook set beat = beat + 1 where worker = $1",
+        worker
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Takes over a webhook from whoever had it, if nothing was heard of them since; of several who try one succeeds.
+pub(super) async fn claim(
+    order: &Order,
+    worker: Uuid,
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
+    let done = sqlx::query!(
+        "
+        update webhook
+           set worker = $4, beat = beat + 1
+         where id = $1
+           and worker is not distinct from $2
+           and beat = $3",
+        order.id,
+        order.worker,
+        order.beat,
+        worker,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Leaves what this replica delivers to others.
+pub(super) async fn release(worker: Uuid, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!("update webhook set worker = null where worker = $1", worker)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+/// Keeps how far a webhook is, while it is this replica's.
+pub(super) async fn keep(order: &Order, worker: Uuid, db: &mut PgConnection) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update webhook
+           set feed_id = $3, position = $4,
+               replay_position = case when replays = $5 then $6 else replay_position end,
+               replay_until = case when replays = $5 then $7 else replay_until end,
+               failures = case when version = $8 then $9 else failures end,
+               failing_since = case when version = $8 then $10 else failing_since end,
+               next_attempt_at = case when version = $8 then $11 else next_attempt_at end,
+               last_error = $12, last_error_at = $13, last_delivered_at = $14
+         where id = $1
+           and worker = $2",
+        order.id,
+        worker,
+        order.feed_id,
+        order.position,
+        order.replays,
+        order.replay_position,
+        order.replay_until,
+        order.version,
+        order.failures,
+        order.failing_since,
+        order.next_attempt_at,
+        order.last_error,
+        order.last_error_at,
+        order.last_delivered_at,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// How many seconds each of a replica's webhooks is behind, and how many letters wait or were given up.
+pub(super) struct Lag {
+    pub(super) id: Uuid,
+    pub(super) behind_since: Option<OffsetDateTime>,
+    pub(super) waiting: i64,
+    pub(super) dead: i64,
+}
+
+pub(super) async fn lags(worker: Uuid, db: &mut PgConnection) -> Result<Vec<Lag>, Fault> {
+    let lags = sqlx::query_as!(
+        Lag,
+        r#"
+        select w.id,
+               (select c.occurred_at from change c where c.feed_id = w.feed_id and c.position > w.position order by c.position limit 1) as behind_since,
+               (select count(*) from webhook_letter l where l.webhook_id = w.id and l.dead_at is null) as "waiting!",
+               (select count(*) from webhook_letter l where l.webhook_id = w.id and l.dead_at is not null) as "dead!"
+          from webhook w
+         where w.worker = $1"#,
+        worker,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(lags)
+}

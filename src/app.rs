@@ -6,8 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::authorize::SeenChallenges;
-use crate::client_auth::Failures;
+use crate::client_auth::{ClientKeys, Failures};
 use crate::clients::Clients;
 use crate::config::{self, Config};
 use crate::consumers::Consumers;
@@ -43,6 +42,7 @@ pub struct Parts {
     pub(crate) sealing: SealingKeys,
     pub(crate) keyring: KeyRing,
     pub(crate) clients: Clients,
+    pub(crate) client_keys: ClientKeys,
     pub(crate) hasher: Hasher,
     pub(crate) index: Index,
     pub(crate) attributes: Attributes,
@@ -87,6 +87,7 @@ impl App {
             keyring: ring,
             sealing,
             clients: Clients::new(),
+            client_keys: ClientKeys::new(),
             hasher,
             index: Index::default(),
             attributes: Attributes::default(),

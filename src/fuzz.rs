@@ -4,7 +4,10 @@
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::client_auth::fuzzed_assertion;
 use crate::db::Cursors;
 use crate::http::{Form, fuzzed};
 use crate::jose::{Alg, Expected, PrivateKey, Typ, Verifier, verify};
@@ -227,6 +230,29 @@ fn json_documents() {
                     "what was read is read again"
                 );
             }
+        },
+    );
+}
+
+#[test]
+fn assertions() {
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let header = part(r#"{"alg":"ES256","kid":"a","typ":"JWT"}"#);
+    let claims = part(
+        r#"{"iss":"c_a","sub":"c_a","aud":"https://i","exp":1800000060,"iat":1800000000,"jti":"x"}"#,
+    );
+    let others = part(r#"{"iss":"c_b","sub":"c_a","aud":["https://i"],"exp":1e9}"#);
+    let now = time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+    let good = format!("{header}.{claims}.AAAA");
+    assert!(fuzzed_assertion(&good, now));
+    fuzz(
+        &[
+            good.as_bytes(),
+            format!("{header}.{others}.").as_bytes(),
+            b"..",
+        ],
+        |bytes| {
+            let _ = fuzzed_assertion(&String::from_utf8_lossy(bytes), now);
         },
     );
 }

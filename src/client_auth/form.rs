@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::secret;
+use super::{assertion, secret};
 use crate::app::App;
 use crate::clients::Client;
 use crate::cx::Cx;
@@ -30,6 +30,8 @@ pub(super) struct Claim {
 pub(super) enum Proof {
     Basic(Secret<String>),
     Post(Secret<String>),
+    /// A JWT that the client signed (RFC 7523 §2.2).
+    Assertion(Secret<String>),
     /// Only the id.
     Nothing,
 }
@@ -62,12 +64,24 @@ impl FromRequest<App> for ClientForm {
 fn claim([first, second]: [Option<HeaderValue>; 2], form: &mut Form) -> Result<Claim, OAuthError> {
     let in_body = form.take_text("client_id");
     let post = form.take("client_secret");
+    let assertion = assertion(form)?;
     if second.is_some() {
         return Err(OAuthError::invalid_request(
             "Authorization is given more than once.",
         ));
     }
+    let several = || OAuthError::invalid_request("The client authenticates in more than one way.");
     let Some(value) = first else {
+        if post.is_some() && assertion.is_some() {
+            return Err(several());
+        }
+        if let Some(assertion) = assertion {
+            let client_id = in_body.or_else(|| assertion::subject(assertion.expose()));
+            return Ok(Claim {
+                client_id: client_id.ok_or_else(|| invalid_client("malformed assertion"))?,
+                proof: Proof::Assertion(assertion),
+            });
+        }
         let client_id = in_body.ok_or_else(|| invalid_client("no client credentials"))?;
         return Ok(Claim {
             client_id,
@@ -79,10 +93,8 @@ fn claim([first, second]: [Option<HeaderValue>; 2], form: &mut Form) -> Result<C
         .ok()
         .and_then(basic)
         .ok_or_else(|| invalid_client("malformed Authorization").challenge())?;
-    if post.is_some() {
-        return Err(OAuthError::invalid_request(
-            "The client authenticates in more than one way.",
-        ));
+    if post.is_some() || assertion.is_some() {
+        return Err(several());
     }
     if in_body.is_some_and(|in_body| in_body != client_id) {
         return Err(OAuthError::invalid_request(
@@ -93,6 +105,18 @@ fn claim([first, second]: [Option<HeaderValue>; 2], form: &mut Form) -> Result<C
         client_id,
         proof: Proof::Basic(secret),
     })
+}
+
+/// The assertion, where one was sent: both parameters, and of the one type that is known.
+fn assertion(form: &mut Form) -> Result<Option<Secret<String>>, OAuthError> {
+    let kind = form.take_text("client_assertion_type");
+    match (form.take("client_assertion"), kind) {
+        (None, None) => Ok(None),
+        (Some(assertion), Some(kind)) if kind == assertion::TYPE => Ok(Some(assertion)),
+        _ => Err(OAuthError::invalid_request(
+            "Send client_assertion together with client_assertion_type urn:ietf:params:oauth:client-assertion-type:jwt-bearer.",
+        )),
+    }
 }
 
 /// Reads `Basic …`: base64 of id and secret, each form-encoded (RFC 6749 §2.3.1, RFC 7617 §2).

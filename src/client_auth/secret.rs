@@ -1,15 +1,17 @@
-//! Checks a claim against the registration: the registered method and no other, the secret in constant time.
+//! Checks a claim against the registration: the registered method and no other, the secret in constant time, the assertion as
+//! `assertion.rs` says.
 
 use std::sync::Arc;
 
 use axum::http::StatusCode;
 
+use super::assertion::{self, Unproven};
 use super::failures::MINUTE;
 use super::form::{Claim, Proof, invalid_client};
 use crate::clients::{AuthMethod, Client};
 use crate::cx::Cx;
 use crate::http::OAuthError;
-use crate::kernel::{ClientId, TokenHash};
+use crate::kernel::{ClientId, Secret, TokenHash};
 
 /// The client that the claim proves. An unknown client costs the same work and gets the same answer as a wrong secret.
 pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthError> {
@@ -18,7 +20,14 @@ pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthEr
         Some(id) => cx.app.clients.find(id, cx).await?,
         None => None,
     };
-    check(client, &claim.proof, cx).map_err(|reason| {
+    let proven = match &claim.proof {
+        Proof::Basic(secret) => check(client, AuthMethod::ClientSecretBasic, Some(secret), cx),
+        Proof::Post(secret) => check(client, AuthMethod::ClientSecretPost, Some(secret), cx),
+        Proof::Nothing => check(client, AuthMethod::None, None, cx),
+        // Boxed: what is seldom done would otherwise make the future of every token large.
+        Proof::Assertion(jwt) => Box::pin(check_assertion(client, jwt, cx)).await?,
+    };
+    proven.map_err(|reason| {
         let error = if cx.app.failures.count(cx.origin.ip, id.as_ref()) {
             invalid_client("too many failures")
                 .status(StatusCode::TOO_MANY_REQUESTS)
@@ -29,18 +38,18 @@ pub(super) async fn verify(claim: Claim, cx: &Cx) -> Result<Arc<Client>, OAuthEr
         // RFC 6749 §5.2: the challenge answers the header.
         match claim.proof {
             Proof::Basic(_) => error.challenge(),
-            Proof::Post(_) | Proof::Nothing => error,
+            Proof::Post(_) | Proof::Assertion(_) | Proof::Nothing => error,
         }
     })
 }
 
 /// Fails with the reason, for the log alone.
-fn check(client: Option<Arc<Client>>, proof: &Proof, cx: &Cx) -> Result<Arc<Client>, &'static str> {
-    let (method, presented) = match proof {
-        Proof::Basic(secret) => (AuthMethod::ClientSecretBasic, Some(secret)),
-        Proof::Post(secret) => (AuthMethod::ClientSecretPost, Some(secret)),
-        Proof::Nothing => (AuthMethod::None, None),
-    };
+fn check(
+    client: Option<Arc<Client>>,
+    method: AuthMethod,
+    presented: Option<&Secret<String>>,
+    cx: &Cx,
+) -> Result<Arc<Client>, &'static str> {
     let secrets = client.iter().flat_map(|c| &c.secrets);
     let live = secrets.filter(|s| s.is_live(cx.now));
     let right = presented.map(|secret| {
@@ -67,4 +76,23 @@ fn check(client: Option<Arc<Client>>, proof: &Proof, cx: &Cx) -> Result<Arc<Clie
         None => {}
     }
     client.ok_or("unknown client")
+}
+
+/// The same for an assertion; the outer failure is our own fault.
+async fn check_assertion(
+    client: Option<Arc<Client>>,
+    jwt: &Secret<String>,
+    cx: &Cx,
+) -> Result<Result<Arc<Client>, &'static str>, OAuthError> {
+    let Some(client) = client else {
+        return Ok(Err("unknown client"));
+    };
+    if client.registration.auth_method != AuthMethod::PrivateKeyJwt {
+        return Ok(Err("not the client's registered method"));
+    }
+    match assertion::check(jwt.expose(), &client, cx).await {
+        Ok(()) => Ok(Ok(client)),
+        Err(Unproven::Wrong(reason)) => Ok(Err(reason)),
+        Err(Unproven::Fault(error)) => Err(error),
+    }
 }

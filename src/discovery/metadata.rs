@@ -36,9 +36,12 @@ pub(super) struct Metadata {
     require_request_uri_registration: bool,
     grant_types_supported: Vec<&'static str>,
     token_endpoint_auth_methods_supported: Vec<&'static str>,
+    token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Not `none`: whoever asks what a token is worth has proven who they are (RFC 7662 §2.1).
     introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Required by OpenID Connect Discovery §3.
     subject_types_supported: Vec<&'static str>,
     id_token_signing_alg_values_supported: Vec<&'static str>,
@@ -53,10 +56,7 @@ impl Metadata {
             Grant::AuthorizationCode | Grant::RefreshToken | Grant::ClientCredentials => true,
             Grant::Password => password,
         });
-        let methods: Vec<_> = AuthMethod::ALL
-            .into_iter()
-            .filter(|method| *method != AuthMethod::PrivateKeyJwt)
-            .collect();
+        let methods = AuthMethod::ALL;
         let proven = methods.iter().filter(|method| **method != AuthMethod::None);
         let names = |method: &AuthMethod| method.as_str();
         Self {
@@ -81,8 +81,15 @@ impl Metadata {
             require_request_uri_registration: false,
             grant_types_supported: grants.map(Grant::as_str).collect(),
             token_endpoint_auth_methods_supported: methods.iter().map(names).collect(),
+            token_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str).to_vec(),
             introspection_endpoint_auth_methods_supported: proven.map(names).collect(),
+            introspection_endpoint_auth_signing_alg_values_supported: Alg::ALL
+                .map(Alg::as_str)
+                .to_vec(),
             revocation_endpoint_auth_methods_supported: methods.iter().map(names).collect(),
+            revocation_endpoint_auth_signing_alg_values_supported: Alg::ALL
+                .map(Alg::as_str)
+                .to_vec(),
             subject_types_supported: vec!["public"],
             id_token_signing_alg_values_supported: Alg::ALL.map(Alg::as_str).to_vec(),
             claims_supported: token::ID_TOKEN_CLAIMS

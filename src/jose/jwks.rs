@@ -61,10 +61,21 @@ impl KeySet {
         Value::Object(self.0.clone())
     }
 
+    /// What verifies this algorithm, with the `kid` where the key has one. Parsing a key is dear: keep what is given.
+    pub(crate) fn verifiers(&self, alg: Alg) -> Vec<(Option<String>, Verifier)> {
+        let fitting = self.keys().filter(|key| fits(alg, key));
+        let loaded = fitting.filter_map(|key| Some((kid(key), load(alg, key)?)));
+        loaded.collect()
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Map<String, Value>> {
         let keys = self.0.get("keys").and_then(Value::as_array);
         keys.into_iter().flatten().filter_map(Value::as_object)
     }
+}
+
+fn kid(key: &Map<String, Value>) -> Option<String> {
+    Some(key.get("kid")?.as_str()?.to_owned())
 }
 
 /// Whether a key is meant for this algorithm: by its kind, and by `use`, `key_ops` and `alg` where it says (RFC 7517 §4).
@@ -134,6 +145,11 @@ mod tests {
         let set = KeySet::read(json!({ "keys": keys })).unwrap();
         for alg in Alg::ALL {
             assert!(set.has(alg));
+            assert_eq!(
+                set.verifiers(alg).len(),
+                1,
+                "{alg:?}: as the key's alg says"
+            );
         }
         let mut private = public(Alg::Es256);
         private["d"] = json!("AQAB");
@@ -177,6 +193,7 @@ mod tests {
             other[name] = value;
             let set = KeySet::read(json!({ "keys": [other] })).unwrap();
             assert!(!set.has(Alg::Rs256), "{name}");
+            assert!(set.verifiers(Alg::Rs256).is_empty(), "{name}");
         }
         // What Doorward can't use is no mistake.
         let strange = json!({ "keys": [{ "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA" }] });

@@ -1,6 +1,7 @@
 //! JOSE: signing, verifying and describing keys. The only room that names josekit.
 
 mod alg;
+mod foreign;
 mod jwk;
 mod jwks;
 mod ring;
@@ -9,6 +10,7 @@ mod sign;
 mod verify;
 
 pub(crate) use alg::Alg;
+pub(crate) use foreign::ForeignJwt;
 pub(crate) use jwk::PrivateKey;
 pub(crate) use jwks::KeySet;
 pub(crate) use sign::{ID_TOKEN_ACR, Signer, Typ};

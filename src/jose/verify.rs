@@ -11,11 +11,11 @@ use super::{Alg, Typ};
 use crate::kernel::json;
 
 /// Characters of a token that are looked at.
-const MAX_CHARS: usize = 16 * 1024;
+pub(super) const MAX_CHARS: usize = 16 * 1024;
 /// How far another clock may be off (checklist 47).
 pub(crate) const LEEWAY: Duration = Duration::seconds(10);
 /// Header parameters that would make somebody else's key or rules count; none of our tokens has them.
-const FOREIGN: [&str; 9] = [
+pub(super) const FOREIGN: [&str; 9] = [
     "crit", "b64", "zip", "enc", "jwk", "jku", "x5u", "x5c", "x5t",
 ];
 
@@ -28,6 +28,15 @@ pub(crate) struct Verifier {
 impl Verifier {
     pub(super) fn new(alg: Alg, inner: Box<dyn JwsVerifier>) -> Self {
         Self { alg, inner }
+    }
+
+    pub(super) fn alg(&self) -> Alg {
+        self.alg
+    }
+
+    /// Whether `signature` is this key's.
+    pub(super) fn proves(&self, signed: &[u8], signature: &[u8]) -> bool {
+        self.inner.verify(signed, signature).is_ok()
     }
 }
 
@@ -157,7 +166,7 @@ pub(crate) fn check_claims(
 }
 
 /// A part as a JSON object: strict base64url (no padding, line breaks or trailing bits), strict JSON (no key twice).
-fn object(part: &str) -> Result<Map<String, Value>, Invalid> {
+pub(super) fn object(part: &str) -> Result<Map<String, Value>, Invalid> {
     let bytes = URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| Invalid("malformed base64url"))?;

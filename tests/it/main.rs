@@ -9,7 +9,7 @@
 )]
 
 mod access;
-mod authorize;
+mod assertion;
 mod bearer;
 mod browsers;
 mod canary;

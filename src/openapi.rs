@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
-    account, clients, consumers, discovery, events, http, keys, login, ops, token, userinfo, users,
-    webhooks,
+    account, clients, consumers, discovery, events, http, keys, login, ops, registration, token,
+    userinfo, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -45,6 +45,13 @@ use crate::{
         users::http::put_password,
         users::http::require_password_change,
         events::http::changes,
+        registration::http::register,
+        registration::http::show,
+        registration::http::replace,
+        registration::http::remove,
+        registration::http::list_tokens,
+        registration::http::create_token,
+        registration::http::delete_token,
         clients::http::list,
         clients::http::create,
         clients::http::get,
@@ -113,6 +120,8 @@ impl Modify for Schemes {
         let bearer = OAuth2::new([Flow::ClientCredentials(flow)]);
         components.add_security_scheme("bearer", SecurityScheme::OAuth2(bearer));
         let basic = HttpBuilder::new().scheme(HttpAuthScheme::Basic).build();
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("registration", SecurityScheme::Http(token));
         components.add_security_scheme("client", SecurityScheme::Http(basic));
     }
 }

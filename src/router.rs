@@ -13,8 +13,8 @@ use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
 use crate::{
-    account, clients, consumers, discovery, events, keys, login, openapi, sessions, token,
-    userinfo, users, webhooks,
+    account, clients, consumers, discovery, events, keys, login, openapi, registration, sessions,
+    token, userinfo, users, webhooks,
 };
 
 /// Who is let in.
@@ -24,6 +24,8 @@ pub enum Access {
     Open,
     /// A client that proves itself in the request (RFC 6749 §2.3).
     Client,
+    /// Registration's own tokens (RFC 7591 §3, RFC 7592 §1.2), where it is switched on.
+    Registration,
     /// A bearer token for Doorward's own API with this scope.
     Scope(&'static str),
     /// A person's bearer token with this scope, whatever its audience; the handler checks it.
@@ -61,6 +63,10 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,   "/oauth2/revoke",                                Access::Client, post(token::http::revoke)),
         route(Method::GET,    "/oauth2/userinfo",                              Access::Token(OPENID), get(userinfo::http::get)),
         route(Method::POST,   "/oauth2/userinfo",                              Access::Token(OPENID), post(userinfo::http::post)),
+        route(Method::POST,   "/oauth2/register",                              Access::Registration, post(registration::http::register)),
+        route(Method::GET,    "/oauth2/register/{id}",                         Access::Registration, get(registration::http::show)),
+        route(Method::PUT,    "/oauth2/register/{id}",                         Access::Registration, put(registration::http::replace)),
+        route(Method::DELETE, "/oauth2/register/{id}",                         Access::Registration, delete(registration::http::remove)),
         route(Method::GET,    "/.well-known/jwks.json",                        Access::Open, get(keys::http::jwks)),
         route(Method::GET,    "/.well-known/openid-configuration",             Access::Open, get(discovery::http::openid_configuration)),
         route(Method::GET,    "/.well-known/oauth-authorization-server",       Access::Open, get(discovery::http::oauth_authorization_server)),
@@ -83,6 +89,9 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,    "/api/v1/users/digest",                          Access::Scope(USERS_READ),  get(consumers::http::digest)),
         route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),
         route(Method::PUT,    "/api/v1/changes/position",                      Access::Scope(USERS_READ),  put(consumers::http::acknowledge)),
+        route(Method::GET,    "/api/v1/initial-access-tokens",                 Access::Scope(CLIENTS_READ),  get(registration::http::list_tokens)),
+        route(Method::POST,   "/api/v1/initial-access-tokens",                 Access::Scope(CLIENTS_WRITE), post(registration::http::create_token)),
+        route(Method::DELETE, "/api/v1/initial-access-tokens/{id}",            Access::Scope(CLIENTS_WRITE), delete(registration::http::delete_token)),
         route(Method::GET,    "/api/v1/clients",                               Access::Scope(CLIENTS_READ),  get(clients::http::list)),
         route(Method::POST,   "/api/v1/clients",                               Access::Scope(CLIENTS_WRITE), post(clients::http::create)),
         route(Method::GET,    "/api/v1/clients/{id}",                          Access::Scope(CLIENTS_READ),  get(clients::http::get)),
@@ -149,7 +158,7 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
     } in table()
     {
         let handler = match access {
-            Access::Open | Access::Client | Access::Token(_) => handler,
+            Access::Open | Access::Client | Access::Registration | Access::Token(_) => handler,
             Access::Scope(scope) => {
                 let handler = if path.starts_with("/api/v1/users") && method != Method::GET {
                     let state = app.clone();

@@ -20,6 +20,7 @@ use crate::http::IfMatch;
 use crate::jose::{Alg, KeySet};
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, ScopeSet, json as strict};
+use crate::registration::{self, Allowance, RegistrationFailure};
 
 /// Register services, and let them go
 #[derive(Subcommand)]
@@ -36,6 +37,8 @@ pub(super) enum ClientCommand {
     RotateSecret(Rotate),
     /// End one of a client's secrets
     EndSecret(EndSecret),
+    /// Make a token by which clients may register themselves
+    InitialToken(InitialToken),
     /// Delete a client; its tokens are refused within a second
     Delete(One),
 }
@@ -181,6 +184,24 @@ pub(super) struct Update {
 }
 
 #[derive(Args)]
+pub(super) struct InitialToken {
+    /// How many clients it registers
+    #[arg(long, default_value_t = 1)]
+    uses: u32,
+    /// How long it is good
+    #[arg(long, default_value = "1d", value_name = "SPAN")]
+    expires_in: Span,
+    /// What they may have: authorization_code, refresh_token, client_credentials (repeats; default the first two)
+    #[arg(long = "grant", value_name = "GRANT")]
+    grants: Vec<Grant>,
+    /// Whether they need PKCE; false concerns only those that prove themselves
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    require_pkce: bool,
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Args)]
 pub(super) struct EndSecret {
     #[arg(value_name = "ID")]
     id: String,
@@ -298,6 +319,19 @@ pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliErro
             clients::end_secret(&parse(&id)?, secret, &cx).await?;
             format.print(&json!({ "client_id": id, "secret_id": secret, "ended": true }))
         }
+        ClientCommand::InitialToken(asked) => {
+            let mut allowance = Allowance::of_strangers();
+            if !asked.grants.is_empty() {
+                let names = asked.grants.iter().map(|grant| grant.as_str().to_owned());
+                allowance.grants = names.collect();
+            }
+            allowance.require_pkce = asked.require_pkce;
+            let (token, secret) =
+                registration::create_token(allowance, asked.uses, asked.expires_in, &cx).await?;
+            let mut document = token.view();
+            document["initial_access_token"] = json!(secret.expose());
+            asked.format.print(&document)
+        }
         ClientCommand::Delete(One { id, format }) => {
             clients::delete(&parse(&id)?, &IfMatch::Any, &cx).await?;
             format.print(&json!({ "client_id": id, "deleted": true }))
@@ -398,6 +432,16 @@ impl From<ClientError> for CliError {
                 Self::Refused("that is for whoever holds all of Doorward's scopes".to_owned())
             }
             ClientError::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl From<RegistrationFailure> for CliError {
+    fn from(failure: RegistrationFailure) -> Self {
+        match failure {
+            RegistrationFailure::Invalid(wrong) => ClientError::Invalid(wrong).into(),
+            RegistrationFailure::Fault(fault) => Self::Fault(fault),
+            _ => Self::Refused("there is no such token".to_owned()),
         }
     }
 }

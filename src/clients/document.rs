@@ -100,6 +100,49 @@ impl Registration {
         }
         reader.end(registration)
     }
+
+    /// The same from the metadata that a client sends of itself (RFC 7591 §2): what Doorward does not know is ignored, and of the
+    /// members that only an operator may set nothing is read at all (checklist 156).
+    pub(crate) fn from_metadata(
+        document: Map<String, Value>,
+    ) -> Result<Self, Vec<RegistrationError>> {
+        let mut reader = Reader::of(document);
+        for name in [
+            "first_party",
+            "serves",
+            "audiences",
+            "password_grant_until",
+            "access_token_lifetime",
+            "access_token_signing_alg",
+            "id_token_lifetime",
+            "refresh_token_lifetime",
+            "refresh_token_idle_lifetime",
+            "require_pkce",
+        ] {
+            reader.members.remove(name);
+        }
+        if reader.text("subject_type").is_some_and(|t| t != "public") {
+            reader.refuse(
+                "subject_type",
+                "Expected public: there are no pairwise subjects.",
+            );
+        }
+        for name in [
+            "id_token_encrypted_response_alg",
+            "userinfo_signed_response_alg",
+            "userinfo_encrypted_response_alg",
+            "request_object_signing_alg",
+            "request_object_encryption_alg",
+            "software_statement",
+            "sector_identifier_uri",
+        ] {
+            if reader.take(name).is_some() {
+                reader.refuse(name, "Doorward does not support this.");
+            }
+        }
+        let registration = reader.registration();
+        reader.end(registration)
+    }
 }
 
 /// Takes members out of a document; what is left at the end is unknown.
@@ -431,5 +474,20 @@ mod tests {
         );
         let both = json!({ "jwks_uri": "https://a.example", "jwks": { "keys": [] } });
         assert!(Registration::from_json(object(both)).is_err());
+    }
+
+    #[test]
+    fn a_client_says_nothing_of_itself_that_is_the_operators() {
+        // S-156
+        let read = Registration::from_metadata(object(json!({
+            "client_name": "shop", "first_party": true, "serves": "https://a.example", "audiences": ["https://a.example"],
+            "access_token_lifetime": 86400, "require_pkce": false, "internal": true, "id_token_lifetime": 86400,
+        })));
+        let read = read.ok().unwrap();
+        assert!(!read.sign_on.first_party && read.sign_on.require_pkce);
+        assert!(read.serves.is_none() && read.audiences.is_empty());
+        assert!(read.access_token_lifetime.is_none() && read.sign_on.id_token_lifetime.is_none());
+        let pairwise = json!({ "client_name": "shop", "subject_type": "pairwise" });
+        assert!(Registration::from_metadata(object(pairwise)).is_err());
     }
 }

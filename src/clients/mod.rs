@@ -15,7 +15,7 @@ mod uris;
 pub(crate) use cache::Clients;
 pub(crate) use model::{AuthMethod, Client, Grant, StoredSecret};
 pub(crate) use operations::{
-    ClientError, Update, add_secret, create, delete, end_secret, get, update,
+    ClientError, Update, add_secret, create, create_in, delete, end_secret, get, update,
 };
 pub(crate) use registration::{KeySource, Registration, RegistrationError};
 pub(crate) use sign_on::{About, ApplicationType, ResponseMode, SignOn};

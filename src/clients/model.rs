@@ -39,6 +39,11 @@ impl AuthMethod {
         }
     }
 
+    /// Whether it proves itself at all: a confidential client (RFC 6749 §2.1).
+    pub(crate) fn proves(self) -> bool {
+        self != Self::None
+    }
+
     /// Whether it proves itself with a secret of ours.
     pub(crate) fn has_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)

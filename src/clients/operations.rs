@@ -71,6 +71,8 @@ pub(crate) enum Update {
     Merge(Map<String, Value>),
     /// The whole registration; what is absent takes its default.
     Replace(Map<String, Value>),
+    /// The whole registration, read already.
+    Registration(Box<Registration>),
 }
 
 /// A client by id, with what is told of its secrets.
@@ -378,6 +380,7 @@ async fn find_to_change(
 /// The registration after the update. The server's own members may be repeated as they are, not changed.
 fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
     let (sent, document) = match update {
+        Update::Registration(registration) => return Ok(*registration),
         Update::Merge(patch) => {
             let mut document = before.registration.to_json();
             let further = without_owned(&patch);

@@ -118,6 +118,8 @@ fn answers_itself(uri: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -241,6 +243,28 @@ mod tests {
         // A native application may use what the web uses as well (RFC 8252 §7.2, §7.3).
         for good in ["https://shop.example/cb", "http://127.0.0.1/cb"] {
             assert!(is_redirect_uri(good, ApplicationType::Native), "{good}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_has_one_reading(
+            scheme in "https|http|com\\.example\\.shop|HTTPS|javascript|shop",
+            colon in ":|:/|://|:///",
+            rest in "(localhost|127\\.0\\.0\\.1|shop\\.example|\\[::1\\])?[a-zA-Z0-9.@:%/?#*\\\\ =&-]{0,24}",
+        ) {
+            // S-125, S-128, S-129: what matching compares byte by byte is what a browser goes to.
+            let uri = format!("{scheme}{colon}{rest}");
+            if is_redirect_uri(&uri, ApplicationType::Native) {
+                let url = Url::parse(&uri).unwrap();
+                prop_assert!(url.fragment().is_none() && url.username().is_empty() && url.password().is_none());
+                prop_assert!(uri.starts_with(&format!("{}:/", url.scheme())), "{}", uri);
+                prop_assert!(url.path() == "/" || uri.contains(url.path()), "{}", uri);
+                let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url.host().unwrap()));
+                prop_assert!(web || url.scheme().contains('.'), "{}", uri);
+                prop_assert!(url.query_pairs().all(|(name, _)| !OF_ANSWERS.contains(&name.as_ref())));
+                prop_assert!(!uri.contains(['*', '\\', ' ', '#']), "{}", uri);
+            }
         }
     }
 }

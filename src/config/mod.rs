@@ -7,6 +7,6 @@ mod sections;
 pub(crate) use load::wants_traces;
 pub use load::{Flags, SettingsError, load};
 pub use sections::{
-    Config, Database, Fetch, Http, Issuer, Keys, Log, LogFormat, Ops, Passwords, Sessions,
-    Throttle, Tls, Tokens,
+    Config, Database, Fetch, Http, Issuer, Keys, Log, LogFormat, Ops, Passwords, Registration,
+    RegistrationMode, Sessions, Throttle, Tls, Tokens,
 };

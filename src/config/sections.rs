@@ -31,6 +31,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub throttle: Throttle,
     pub sessions: Sessions,
+    pub registration: Registration,
     pub ops: Ops,
     pub log: Log,
 }
@@ -51,6 +52,7 @@ impl Default for Config {
             passwords: Passwords::default(),
             throttle: Throttle::default(),
             sessions: Sessions::default(),
+            registration: Registration::default(),
             ops: Ops::default(),
             log: Log::default(),
         }
@@ -225,6 +227,38 @@ impl Default for Http {
             handler_timeout: Span::seconds(10),
             idle_timeout: Span::seconds(60),
             shutdown_timeout: Span::seconds(10),
+        }
+    }
+}
+
+/// Clients that register themselves (RFC 7591).
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registration {
+    /// `off`, `token` (with an initial access token) or `open`.
+    pub mode: RegistrationMode,
+    /// Clients that have registered themselves, at most.
+    pub max_clients: u32,
+    /// Clients that one address may register in an hour without a token.
+    pub max_per_address: u32,
+}
+
+/// Who may register a client for themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegistrationMode {
+    #[default]
+    Off,
+    Token,
+    Open,
+}
+
+impl Default for Registration {
+    fn default() -> Self {
+        Self {
+            mode: RegistrationMode::Off,
+            max_clients: 1000,
+            max_per_address: 20,
         }
     }
 }

@@ -10,3 +10,5 @@ pub(crate) const FIRST_START: i64 = 0x646f_6f72_0003;
 pub(crate) const SEQUENCER: i64 = 0x646f_6f72_0004;
 /// Whoever registers or removes consumers.
 pub(crate) const CONSUMERS: i64 = 0x646f_6f72_0005;
+/// Clients that register themselves, one after the other: their number is bounded.
+pub(crate) const REGISTRATION: i64 = 0x646f_6f72_0006;

@@ -46,7 +46,7 @@ pub(crate) struct Documents {
 impl Documents {
     pub(crate) fn new(config: &Config) -> Result<Self, Fault> {
         let document = |password| -> Result<Document, Fault> {
-            let metadata = Metadata::new(&config.issuer, password);
+            let metadata = Metadata::new(config, password);
             let bytes = serde_json::to_vec(&metadata)
                 .map_err(|e| Fault::internal("writing the metadata", e))?;
             let max_age = config.keys.jwks_max_age;

@@ -3,10 +3,9 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::authorize::{self, Prompt};
-use crate::clients::{AuthMethod, Grant, ResponseMode};
-use crate::config::Issuer;
-use crate::jose::{Alg, ID_TOKEN_ACR};
+use crate::clients::{AuthMethod, Grant};
+use crate::config::{Config, RegistrationMode};
+use crate::jose::Alg;
 use crate::kernel::scope;
 use crate::{token, users};
 
@@ -17,6 +16,9 @@ pub(super) struct Metadata {
     authorization_endpoint: String,
     token_endpoint: String,
     jwks_uri: String,
+    /// Only where clients may register themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration_endpoint: Option<String>,
     introspection_endpoint: String,
     revocation_endpoint: String,
     userinfo_endpoint: String,
@@ -51,7 +53,9 @@ pub(super) struct Metadata {
 
 impl Metadata {
     /// `password`: whether any client has that grant.
-    pub(super) fn new(issuer: &Issuer, password: bool) -> Self {
+    pub(super) fn new(config: &Config, password: bool) -> Self {
+        let issuer = &config.issuer;
+        let registers = config.registration.mode != RegistrationMode::Off;
         let grants = Grant::ALL.into_iter().filter(|grant| match grant {
             Grant::AuthorizationCode | Grant::RefreshToken | Grant::ClientCredentials => true,
             Grant::Password => password,
@@ -64,6 +68,7 @@ impl Metadata {
             authorization_endpoint: issuer.join("/oauth2/authorize"),
             token_endpoint: issuer.join("/oauth2/token"),
             jwks_uri: issuer.join("/.well-known/jwks.json"),
+            registration_endpoint: registers.then(|| issuer.join("/oauth2/register")),
             introspection_endpoint: issuer.join("/oauth2/introspect"),
             revocation_endpoint: issuer.join("/oauth2/revoke"),
             userinfo_endpoint: issuer.join("/oauth2/userinfo"),

@@ -19,6 +19,10 @@ pub(crate) enum OAuthCode {
     UnsupportedGrantType,
     InvalidScope,
     InvalidTarget,
+    /// RFC 7591 §3.2.2.
+    InvalidRedirectUri,
+    /// RFC 7591 §3.2.2.
+    InvalidClientMetadata,
     /// RFC 6749 §4.1.2.1's code for 503, used here too: §5.2 has none for a server that can't answer now.
     TemporarilyUnavailable,
     ServerError,
@@ -34,17 +38,19 @@ impl OAuthCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }
     }
 }
 
-/// A refusal: a code from the RFC, a fixed text for the caller (never an echo of input), and what we log.
+/// A refusal: a code from the RFC, a text for the caller (never an echo of input), and what we log.
 pub(crate) struct OAuthError {
     code: OAuthCode,
     status: StatusCode,
-    told: &'static str,
+    told: Cow<'static, str>,
     logged: Option<Cow<'static, str>>,
     fault: Option<Fault>,
     retry_after: Option<u32>,
@@ -53,7 +59,7 @@ pub(crate) struct OAuthError {
 
 impl OAuthError {
     /// A refusal with the status that RFC 6749 §5.2 gives the code.
-    pub(crate) fn new(code: OAuthCode, told: &'static str) -> Self {
+    pub(crate) fn new(code: OAuthCode, told: impl Into<Cow<'static, str>>) -> Self {
         let status = match code {
             OAuthCode::InvalidClient => StatusCode::UNAUTHORIZED,
             OAuthCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,7 +69,7 @@ impl OAuthError {
         Self {
             code,
             status,
-            told,
+            told: told.into(),
             logged: None,
             fault: None,
             retry_after: None,
@@ -129,7 +135,7 @@ impl OAuthError {
         } else {
             tracing::info!(
                 error = self.code.as_str(),
-                reason = self.logged.as_deref().unwrap_or(self.told),
+                reason = self.logged.as_deref().unwrap_or(&self.told),
                 "refused"
             );
         }

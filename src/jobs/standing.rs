@@ -14,7 +14,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{families, idempotency, sessions, token, users, webhooks};
+use crate::{families, idempotency, registration, sessions, token, users, webhooks};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -249,6 +249,7 @@ async fn look_after_consumers(app: &App) {
 
 /// Deletes what has expired, in batches that disturb nobody.
 async fn sweep(app: &App) -> Result<(), Fault> {
+    while registration::sweep(app.clock.now(), &mut *app.pool.acquire().await?).await? > 0 {}
     let now = app.clock.now();
     while sessions::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     while token::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}

@@ -32,6 +32,7 @@ mod limits;
 mod login;
 mod metrics;
 mod openapi;
+mod registration;
 mod replicas;
 mod revocation;
 mod rotation;

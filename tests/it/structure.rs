@@ -14,7 +14,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("surfaces", &["account", "discovery", "userinfo"]),
     (
         "flows",
-        &["token", "login", "client_auth", "consent", "authorize"],
+        &["token", "login", "client_auth", "registration", "consent"],
     ),
     (
         "nouns",

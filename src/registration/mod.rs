@@ -1,0 +1,15 @@
+//! Clients that register themselves (RFC 7591) and manage what they registered (RFC 7592): behind an initial access token, or open where
+//! the settings say so.
+//!
+//! A registration of this kind is worth little: it never holds one of Doorward's own scopes, the password grant, an audience or the mark
+//! of a first-party client, whatever it asks for. What an operator adds to it later puts it out of its own reach (clients/rank.rs).
+
+pub(crate) mod http;
+mod model;
+mod operations;
+mod shapes;
+mod store;
+
+pub(crate) use model::{Allowance, InitialToken};
+pub(crate) use operations::{RegistrationFailure, create_token};
+pub(crate) use store::sweep;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::authorize::SeenChallenges;
 use crate::client_auth::{ClientKeys, Failures};
 use crate::clients::Clients;
 use crate::config::{self, Config};

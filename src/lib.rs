@@ -5,7 +5,8 @@
 //! - shell: `openapi` the API described · [`cli`] the command line · [`running`] a running server · [`router`] every URL · `server` the listener · `jobs` what runs beside
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
 //! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
-//! - flows: `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves · `registration` clients that register themselves · `login` signing in and out ·
+//! - flows: `authorize` what an application asks of a browser · `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves ·
+//!   `registration` clients that register themselves · `login` signing in and out ·
 //!   `consent` what people let clients have
 //! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `webhooks` · `audit` ·
 //!   `idempotency` requests that make something make it once

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
-    account, clients, consumers, discovery, events, http, keys, login, ops, registration, token,
-    userinfo, users, webhooks,
+    account, authorize, clients, consent, consumers, discovery, events, http, keys, login, ops,
+    registration, token, userinfo, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -76,6 +76,11 @@ use crate::{
         webhooks::http::test,
         webhooks::http::replay,
         webhooks::http::dead,
+        authorize::http::get,
+        authorize::http::post,
+        authorize::http::get_continue,
+        consent::page::get,
+        consent::page::post,
         login::page::get,
         login::page::post,
         login::page::get_account,

@@ -13,8 +13,8 @@ use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
 use crate::{
-    account, clients, consumers, discovery, events, keys, login, openapi, registration, sessions,
-    token, userinfo, users, webhooks,
+    account, authorize, clients, consent, consumers, discovery, events, keys, login, openapi,
+    registration, sessions, token, userinfo, users, webhooks,
 };
 
 /// Who is let in.

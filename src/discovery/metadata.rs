@@ -3,9 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::clients::{AuthMethod, Grant};
+use crate::authorize::{self, Prompt};
+use crate::clients::{AuthMethod, Grant, ResponseMode};
 use crate::config::{Config, RegistrationMode};
-use crate::jose::Alg;
+use crate::jose::{Alg, ID_TOKEN_ACR};
 use crate::kernel::scope;
 use crate::{token, users};
 

@@ -14,7 +14,7 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{families, idempotency, registration, sessions, token, users, webhooks};
+use crate::{authorize, families, idempotency, registration, sessions, token, users, webhooks};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);

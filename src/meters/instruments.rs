@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    Cache, CacheAnswer, Delivery, Door, FetchOutcome, Fetched, FetchedFor, Purpose, Refusal,
-    Refused, Request, Route, Token, TokenError, Webhook,
+    Authorization, Cache, CacheAnswer, Delivery, Door, FetchOutcome, Fetched, FetchedFor, Purpose,
+    Refusal, Refused, Request, Route, Token, TokenError, Webhook,
 };
 
 /// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.

@@ -10,6 +10,7 @@
 
 mod access;
 mod assertion;
+mod authorize;
 mod bearer;
 mod browsers;
 mod canary;

@@ -14,7 +14,14 @@ const FLOORS: [(&str, &[&str]); 6] = [
     ("surfaces", &["account", "discovery", "userinfo"]),
     (
         "flows",
-        &["token", "login", "client_auth", "registration", "consent"],
+        &[
+            "token",
+            "login",
+            "client_auth",
+            "registration",
+            "consent",
+            "authorize",
+        ],
     ),
     (
         "nouns",

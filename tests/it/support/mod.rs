@@ -10,6 +10,8 @@ pub(crate) mod copy;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;
+pub(crate) mod sign_on;
+pub(crate) mod statements;
 pub(crate) mod webhook_sink;
 pub(crate) mod wire;
 

@@ -6,10 +6,9 @@
 //!   the requests · `ops` health and logs · [`app`] and `cx` what is passed down
 //! - surfaces: `account` people's own pages · `discovery` what this server can do · `userinfo` what an application may know of who signed in
 //! - flows: `authorize` what an application asks of a browser · `token` the token endpoint and the bearer guard · `client_auth` how clients prove themselves ·
-//!   `registration` clients that register themselves · `login` signing in and out ·
-//!   `consent` what people let clients have
-//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `events` · `consumers` · `webhooks` · `audit` ·
-//!   `idempotency` requests that make something make it once
+//!   `registration` clients that register themselves · `login` signing in · `logout` leaving, and telling applications · `consent` what people let clients have
+//! - nouns: `users` · `clients` · `credentials` · `sessions` · `keys` · `families` what a sign-in gave · `notices` who is to be told of its end ·
+//!   `events` · `consumers` · `webhooks` · `audit` · `idempotency` requests that make something make it once
 //! - tools: [`config`] · `db` · `fetch` the one outbound client · `http` · `jose` · `meters`
 //! - [`kernel`]: time, chance, ids, secrets, scopes
 
@@ -45,7 +44,9 @@ mod jose;
 pub mod kernel;
 mod keys;
 mod login;
+mod logout;
 mod meters;
+mod notices;
 mod openapi;
 mod ops;
 mod registration;

@@ -14,8 +14,8 @@ use utoipa::{Modify, OpenApi};
 use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
-    account, authorize, clients, consent, consumers, discovery, events, http, keys, login, ops,
-    registration, token, userinfo, users, webhooks,
+    account, authorize, clients, consent, consumers, discovery, events, http, keys, login, logout,
+    ops, registration, token, userinfo, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -87,10 +87,13 @@ use crate::{
         login::page::post_account,
         login::page::post_cancel,
         login::page::post_new_password,
-        login::page::get_logout,
-        login::page::post_logout,
+        logout::page::get,
+        logout::page::post,
+        logout::page::get_of_application,
+        logout::page::post_of_application,
         account::page::get,
         account::page::post_end_session,
+        account::page::post_remove_application,
         account::page::get_password,
         account::page::post_password,
         http::asset,

@@ -13,8 +13,8 @@ use crate::http::{self, ProblemKind, around, refusal};
 use crate::kernel::scope::{CLIENTS_READ, CLIENTS_WRITE, OPENID, USERS_READ, USERS_WRITE};
 use crate::ops::{docs, health, metrics};
 use crate::{
-    account, authorize, clients, consent, consumers, discovery, events, keys, login, openapi,
-    registration, sessions, token, userinfo, users, webhooks,
+    account, authorize, clients, consent, consumers, discovery, events, keys, login, logout,
+    openapi, registration, sessions, token, userinfo, users, webhooks,
 };
 
 /// Who is let in.
@@ -61,6 +61,8 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,   "/oauth2/token",                                 Access::Client, post(token::http::post)),
         route(Method::POST,   "/oauth2/introspect",                            Access::Client, post(token::http::introspect)),
         route(Method::POST,   "/oauth2/revoke",                                Access::Client, post(token::http::revoke)),
+        route(Method::GET,    "/oauth2/logout",                                Access::Browser, get(logout::page::get_of_application)),
+        route(Method::POST,   "/oauth2/logout",                                Access::Browser, post(logout::page::post_of_application)),
         route(Method::GET,    "/oauth2/userinfo",                              Access::Token(OPENID), get(userinfo::http::get)),
         route(Method::POST,   "/oauth2/userinfo",                              Access::Token(OPENID), post(userinfo::http::post)),
         route(Method::POST,   "/oauth2/register",                              Access::Registration, post(registration::http::register)),
@@ -132,10 +134,11 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,   "/login/account",                                Access::Browser, post(login::page::post_account)),
         route(Method::POST,   "/login/cancel",                                 Access::Browser, post(login::page::post_cancel)),
         route(Method::POST,   "/login/new-password",                           Access::Browser, post(login::page::post_new_password)),
-        route(Method::GET,    "/logout",                                       Access::SignedIn, get(login::page::get_logout)),
-        route(Method::POST,   "/logout",                                       Access::SignedIn, post(login::page::post_logout)),
+        route(Method::GET,    "/logout",                                       Access::SignedIn, get(logout::page::get)),
+        route(Method::POST,   "/logout",                                       Access::SignedIn, post(logout::page::post)),
         route(Method::GET,    "/account",                                      Access::SignedIn, get(account::page::get)),
         route(Method::POST,   "/account/sessions/end",                         Access::SignedIn, post(account::page::post_end_session)),
+        route(Method::POST,   "/account/applications/remove",                  Access::SignedIn, post(account::page::post_remove_application)),
         route(Method::GET,    "/account/password",                             Access::SignedIn, get(account::page::get_password)),
         route(Method::POST,   "/account/password",                             Access::SignedIn, post(account::page::post_password)),
         route(Method::GET,    "/assets/{name}",                                Access::Open, get(http::asset)),

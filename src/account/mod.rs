@@ -1,4 +1,5 @@
-//! People's own pages: who they are, where they are signed in, their password.
+//! People's own pages: who they are, where they are signed in, their applications, their password.
 
+mod applications;
 mod device;
 pub(crate) mod page;

@@ -6,13 +6,15 @@ use axum::response::{IntoResponse, Redirect, Response};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::applications::{self, Application};
 use super::device;
+use crate::consent;
 use crate::credentials::{self, Checked};
 use crate::cx::Cx;
 use crate::http::shapes::PageRefusals;
 use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
-use crate::kernel::Secret;
 use crate::kernel::clock::rfc3339;
+use crate::kernel::{ClientId, Secret, scope};
 use crate::sessions::{self, SessionRow, SignedIn, check_form, form_token};
 use crate::users::{self, ChoiceError, SignIn};
 
@@ -25,7 +27,25 @@ struct OverviewPage<'a> {
     email: Option<&'a str>,
     username: Option<&'a str>,
     done: Option<&'a str>,
+    alarms: Vec<AlarmView>,
     sessions: Vec<SessionView>,
+    applications: Vec<ApplicationView>,
+}
+
+struct AlarmView {
+    name: String,
+    at: String,
+    at_words: String,
+}
+
+struct ApplicationView {
+    client_id: String,
+    name: String,
+    /// When, and in words.
+    last_used: Option<(String, String)>,
+    /// What the person let it do, in words.
+    may: Vec<String>,
+    offline: bool,
 }
 
 struct SessionView {
@@ -34,6 +54,8 @@ struct SessionView {
     ip: Option<String>,
     last_seen: String,
     last_seen_words: String,
+    /// Names, separated by commas.
+    applications: String,
     is_this: bool,
 }
 
@@ -62,12 +84,14 @@ pub(crate) async fn get(
         let mut connection = cx.connection().await?;
         sessions::list(person.id, cx.now, &mut connection).await?
     };
+    let (applications, alarms) = applications::list(person.id, &cx).await?;
     // One of our own sentences, by name: nothing of the address is shown.
     let done = match uri.query() {
         Some("done=password") => {
             Some("Your password is changed. Everywhere else you have been signed out.")
         }
         Some("done=session") => Some("That session has ended."),
+        Some("done=application") => Some("That application has no access any more."),
         _ => None,
     };
     let template = OverviewPage {
@@ -79,14 +103,61 @@ pub(crate) async fn get(
         done,
         sessions: sessions
             .into_iter()
-            .map(|row| view(row, data.public_id, cx.now))
+            .map(|row| view(row, &applications, data.public_id, cx.now))
+            .collect(),
+        alarms: alarms
+            .into_iter()
+            .map(|alarm| AlarmView {
+                name: alarm.name,
+                at: rfc3339(alarm.at),
+                at_words: ago(cx.now - alarm.at),
+            })
+            .collect(),
+        applications: applications
+            .iter()
+            .map(|application| application_view(application, cx.now))
             .collect(),
     };
     page(StatusCode::OK, &template)
 }
 
-fn view(row: SessionRow, this: Uuid, now: OffsetDateTime) -> SessionView {
+fn application_view(application: &Application, now: OffsetDateTime) -> ApplicationView {
+    let granted = application
+        .granted
+        .iter()
+        .filter(|name| *name != scope::OPENID);
+    let granted: Vec<String> = granted.cloned().collect();
+    let may = consent::wishes(&granted)
+        .into_iter()
+        .map(|wish| match wish.name {
+            Some(name) => format!("{} {name}", wish.words),
+            None => wish.words,
+        });
+    ApplicationView {
+        client_id: application.client_id.to_string(),
+        name: application.name.clone(),
+        last_used: application
+            .last_used_at
+            .map(|at| (rfc3339(at), ago(now - at))),
+        may: may.collect(),
+        offline: application.offline,
+    }
+}
+
+fn view(
+    row: SessionRow,
+    applications: &[Application],
+    this: Uuid,
+    now: OffsetDateTime,
+) -> SessionView {
+    let opened = applications
+        .iter()
+        .filter(|application| application.sessions.contains(&row.public_id));
+    let opened: Vec<&str> = opened
+        .map(|application| application.name.as_str())
+        .collect();
     SessionView {
+        applications: opened.join(", "),
         public_id: row.public_id,
         device: device::name(row.user_agent.as_deref()),
         ip: row.ip,
@@ -100,7 +171,8 @@ fn ago(span: time::Duration) -> String {
     match span.whole_minutes() {
         ..=1 => "just now".to_owned(),
         minutes @ 2..=90 => format!("{minutes} minutes ago"),
-        minutes => format!("{} hours ago", (minutes + 30) / 60),
+        minutes @ 91..=2880 => format!("{} hours ago", (minutes + 30) / 60),
+        minutes => format!("{} days ago", (minutes + 720) / 1440),
     }
 }
 
@@ -122,6 +194,26 @@ pub(crate) async fn post_end_session(
         .ok_or_else(PageError::not_found)?;
     sessions::end_one(which, person.id, &cx).await?;
     Ok(Redirect::to("/account?done=session").into_response())
+}
+
+/// `POST /account/applications/remove`: takes consent back and ends all that the application has (checklist 70).
+#[utoipa::path(post, path = "/account/applications/remove", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
+pub(crate) async fn post_remove_application(
+    SignedIn {
+        session,
+        person,
+        cx,
+        ..
+    }: SignedIn,
+    PageForm(mut form): PageForm,
+) -> Result<Response, PageError> {
+    check_form(&mut form, &session, &cx)?;
+    let which = form
+        .take_text("client_id")
+        .and_then(|id| id.parse::<ClientId>().ok())
+        .ok_or_else(PageError::not_found)?;
+    consent::withdraw(person.id, &which, &cx).await?;
+    Ok(Redirect::to("/account?done=application").into_response())
 }
 
 /// `GET /account/password`.

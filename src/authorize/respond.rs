@@ -4,7 +4,6 @@ use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use form_urlencoded::Serializer;
-use url::Url;
 
 use super::code::Code;
 use super::model::{Back, Mode, Refused};
@@ -12,6 +11,7 @@ use crate::cx::Cx;
 use crate::db::spend::Token;
 use crate::http::{PageError, assets_version, nonce_page, page_leading_to, script_nonce};
 use crate::kernel::Fault;
+use crate::kernel::redirect::form_target;
 
 /// What the client is told.
 pub(super) enum Answer {
@@ -62,7 +62,7 @@ pub(super) fn respond(back: &Back, answer: &Answer, cx: &Cx) -> Result<Response,
                 action: &back.redirect_uri,
                 fields: &fields,
             };
-            nonce_page(&leading_back(back), &nonce, &template)
+            nonce_page(&form_target(&back.redirect_uri), &nonce, &template)
         }
     }
 }
@@ -82,22 +82,7 @@ fn redirect(uri: &str, fields: &[(&'static str, &str)]) -> Result<Response, Page
     Ok((StatusCode::SEE_OTHER, headers).into_response())
 }
 
-/// What `form-action` must name so that a browser follows the forms of the flow back to the client: the origin, or the scheme where
-/// an application has one of its own.
-fn leading_back(back: &Back) -> String {
-    let Ok(url) = Url::parse(&back.redirect_uri) else {
-        return String::new();
-    };
-    match (url.scheme(), url.host()) {
-        // A policy has no words for an IPv6 address.
-        ("http" | "https", Some(url::Host::Domain(_) | url::Host::Ipv4(_))) => {
-            url.origin().ascii_serialization()
-        }
-        (scheme, _) => format!("{scheme}:"),
-    }
-}
-
 /// Adds the client's origin to what a page's forms may lead to.
 pub(super) fn with_way_back(response: Response, back: &Back) -> Response {
-    page_leading_to(response, &leading_back(back))
+    page_leading_to(response, &form_target(&back.redirect_uri))
 }

@@ -7,3 +7,4 @@ mod words;
 
 pub(crate) use operations::{covers, remember, withdraw};
 pub(crate) use store::{ConsentRow, list};
+pub(crate) use words::wishes;

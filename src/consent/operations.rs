@@ -36,7 +36,7 @@ pub(crate) async fn withdraw(user: UserId, client: &ClientId, cx: &Cx) -> Result
     let mut tx = cx.begin().await?;
     let consented = store::delete(user, client, &mut tx).await?;
     let ended = families::end_of_consent(user, client, &mut tx, cx).await?;
-    if consented || ended > 0 {
+    if consented || ended {
         record(Action::ConsentWithdrawn, user, client, &[], &mut tx, cx).await?;
     }
     Ok(tx.commit().await?)

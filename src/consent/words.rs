@@ -1,10 +1,10 @@
 //! What scopes and claims mean, in plain words.
 
 /// One thing that is asked for.
-pub(super) struct Wish {
-    pub(super) words: String,
+pub(crate) struct Wish {
+    pub(crate) words: String,
     /// The scope's own name, where there are no words of ours for it.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
 }
 
 /// Characters of a name that are shown (checklist 12).
@@ -39,7 +39,7 @@ const WORDS: [(&str, &str); 10] = [
 ];
 
 /// The words for what [`crate::authorize`] says is asked.
-pub(super) fn wishes(asked: &[String]) -> Vec<Wish> {
+pub(crate) fn wishes(asked: &[String]) -> Vec<Wish> {
     asked.iter().map(|name| wish(name)).collect()
 }
 

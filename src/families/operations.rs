@@ -2,12 +2,14 @@
 
 use serde_json::json;
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{EndReason, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::kernel::{ClientId, FamilyId, Fault, UserId};
+use crate::notices;
 
 /// Ends a family, whatever it gave, on every replica at once; `false` where it has ended before.
 pub(crate) async fn end(
@@ -43,21 +45,36 @@ pub(crate) async fn replayed(
     Ok(())
 }
 
-/// Ends what belongs to a session that ends, but for what outlives a logout (`offline_access`).
+/// Ends what belongs to a session that ends, but for what outlives a logout (`offline_access`), and writes down which applications are to
+/// be told. Whatever ends a session comes here.
 pub(crate) async fn end_of_session(
     session: Uuid,
+    user: UserId,
+    now: OffsetDateTime,
     db: &mut PgConnection,
-    cx: &Cx,
-) -> Result<u64, Fault> {
-    store::end_of_session(session, cx.now, db).await
+) -> Result<(), Fault> {
+    let told = store::end_of_session(session, now, db).await?;
+    notices::append(user, &told, now, db).await
 }
 
-/// Ends all that a client has of a person who takes their consent back.
+/// The same for everything that a person gave to clients: they are out, wherever they were signed in.
+pub(crate) async fn end_of_user(
+    user: UserId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    let told = store::end_of_user(user, now, db).await?;
+    notices::append(user, &told, now, db).await
+}
+
+/// Ends all that a client has of a person who takes their consent back; gives whether that was something.
 pub(crate) async fn end_of_consent(
     user: UserId,
     client: &ClientId,
     db: &mut PgConnection,
     cx: &Cx,
-) -> Result<u64, Fault> {
-    store::end_of_consent(user, client, cx.now, db).await
+) -> Result<bool, Fault> {
+    let told = store::end_of_consent(user, client, cx.now, db).await?;
+    notices::append(user, &told, cx.now, db).await?;
+    Ok(!told.is_empty())
 }

@@ -57,12 +57,18 @@ fn client(text: &str, id: FamilyId) -> Result<ClientId, Fault> {
     text.parse().map_err(|_| strange(id))
 }
 
+fn named(text: &str) -> Result<ClientId, Fault> {
+    let strange = |_| Fault::internal("reading a token family's row", format!("client {text}"));
+    text.parse().map_err(strange)
+}
+
 fn scope(text: &str, id: FamilyId) -> Result<ScopeSet, Fault> {
     ScopeSet::parse(text).map_err(|_| strange(id))
 }
 
 /// Begins a family, where its person is active and in the epoch of their sign-in and its session is there still (checklist 17, 71): the
-/// guard is in the statement. One that is not to outlive its session ends when that must. Gives the time that it ends at.
+/// guard is in the statement, and a session that is being ended meanwhile has one of the two wait for the other. One that is not to outlive
+/// its session ends when that must. Gives the time that it ends at.
 pub(crate) async fn begin(
     family: &Family,
     now: OffsetDateTime,
@@ -80,6 +86,7 @@ pub(crate) async fn begin(
            and u.status = 'active'
            and u.deleted_at is null
            and u.tokens_valid_from = $10
+           for key share of s
         returning expires_at"#,
         family.id.0,
         family.client_id.as_str(),
@@ -222,50 +229,97 @@ pub(super) async fn end(
     .transpose()
 }
 
-/// Ends the families of a session, but for those that outlive a logout; gives how many.
+/// Ends the families of a session, but for those that outlive a logout; gives the clients that had one, of either sort.
 pub(super) async fn end_of_session(
     session: Uuid,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<u64, Fault> {
-    let done = sqlx::query!(
-        "
-        update token_family
-           set ended_at = $2, end_reason = $3
+) -> Result<Vec<(ClientId, Uuid)>, Fault> {
+    let rows = sqlx::query_scalar!(
+        r#"
+        with ended as (
+            update token_family
+               set ended_at = $2, end_reason = $3
+             where session_id = $1
+               and not offline
+               and ended_at is null
+            returning client_id
+        )
+        select client_id as "client_id!" from ended
+         union
+        select client_id
+          from token_family
          where session_id = $1
-           and not offline
-           and ended_at is null",
+           and offline
+           and ended_at is null
+           and expires_at > $2"#,
         session,
         now,
         EndReason::SignedOut.as_str(),
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(done.rows_affected())
+    let told = rows.iter().map(|id| Ok((named(id)?, session)));
+    told.collect()
 }
 
-/// Ends all that this client has of this person; gives how many.
+/// Ends all that a person gave to clients; gives the clients and the sessions by which they got it.
+pub(super) async fn end_of_user(
+    user: UserId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Vec<(ClientId, Uuid)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        with ended as (
+            update token_family
+               set ended_at = $2, end_reason = $3
+             where user_id = $1
+               and ended_at is null
+            returning client_id, session_id
+        )
+        select distinct client_id as "client_id!", session_id as "session_id!" from ended"#,
+        user.0,
+        now,
+        EndReason::SignedOut.as_str(),
+    )
+    .fetch_all(db)
+    .await?;
+    let told = rows
+        .iter()
+        .map(|row| Ok((named(&row.client_id)?, row.session_id)));
+    told.collect()
+}
+
+/// Ends all that this client has of this person; gives the sessions by which it got it.
 pub(super) async fn end_of_consent(
     user: UserId,
     client: &ClientId,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<u64, Fault> {
-    let done = sqlx::query!(
-        "
-        update token_family
-           set ended_at = $3, end_reason = $4
-         where user_id = $1
-           and client_id = $2
-           and ended_at is null",
+) -> Result<Vec<(ClientId, Uuid)>, Fault> {
+    let sessions = sqlx::query_scalar!(
+        r#"
+        with ended as (
+            update token_family
+               set ended_at = $3, end_reason = $4
+             where user_id = $1
+               and client_id = $2
+               and ended_at is null
+            returning session_id
+        )
+        select distinct session_id as "session_id!" from ended"#,
         user.0,
         client.as_str(),
         now,
         EndReason::ConsentWithdrawn.as_str(),
     )
-    .execute(db)
+    .fetch_all(db)
     .await?;
-    Ok(done.rows_affected())
+    Ok(sessions
+        .into_iter()
+        .map(|session| (client.clone(), session))
+        .collect())
 }
 
 /// Deletes families whose life is over, a batch at a time; gives how many.

@@ -14,7 +14,9 @@ use crate::events::{Round, Sequencer};
 use crate::kernel::Fault;
 use crate::keys::{person, rotation};
 use crate::ops::health;
-use crate::{authorize, families, idempotency, registration, sessions, token, users, webhooks};
+use crate::{
+    authorize, families, idempotency, logout, registration, sessions, token, users, webhooks,
+};
 
 /// Between two rounds of the notifier: the longest that a change stays unheard, and the beat of the caches' trust.
 const BEAT: Duration = Duration::from_millis(200);
@@ -36,6 +38,9 @@ const SELDOM: Duration = Duration::from_millis(40);
 const JOT: Duration = Duration::from_secs(2);
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// Between two looks at whether an application is to be told of a logout.
+const TELL: Duration = Duration::from_millis(500);
 
 /// Starts the standing jobs; they end when the program stops.
 pub(crate) fn start(app: &App) {
@@ -73,6 +78,9 @@ pub(crate) fn start(app: &App) {
     let scribe = app.clone();
     app.tasks
         .spawn_until_stop(async move { write_uses(&scribe).await });
+    let teller = app.clone();
+    app.tasks
+        .spawn_until_stop(async move { tell_of_logouts(&teller).await });
     let watcher = app.clone();
     app.tasks
         .spawn_until_stop(async move { watch_the_clock(&watcher).await });
@@ -222,6 +230,26 @@ async fn write_uses(app: &App) {
         sleep(JOT).await;
         if let Err(fault) = app.clients.write_uses(app).await {
             tracing::warn!(cause = %fault, "the uses of secrets could not be written down; trying again later");
+        }
+    }
+}
+
+/// Tells applications that sessions ended; all replicas share the work. One whose clock is off leaves it to the others.
+async fn tell_of_logouts(app: &App) {
+    loop {
+        let cx = Cx::internal(app, Actor::System);
+        let more = if app.watch.clock_is_off() {
+            Ok(false)
+        } else {
+            logout::deliver(&cx).await
+        };
+        match more {
+            Ok(true) => {}
+            Ok(false) => sleep(TELL).await,
+            Err(fault) => {
+                tracing::warn!(cause = %fault, "applications could not be told of logouts; trying again");
+                sleep(TELL).await;
+            }
         }
     }
 }

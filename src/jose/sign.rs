@@ -11,20 +11,24 @@ use crate::kernel::Fault;
 
 /// What a token is; each kind is verified as itself alone (RFC 8725 §3.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the specifications call them so")]
 pub(crate) enum Typ {
     /// RFC 9068 §2.1.
     AccessToken,
     /// OpenID Connect Core §2.
     IdToken,
+    /// OpenID Connect Back-Channel Logout 1.0 §2.4.
+    LogoutToken,
 }
 
 impl Typ {
-    pub(super) const ALL: [Self; 2] = [Self::AccessToken, Self::IdToken];
+    pub(super) const ALL: [Self; 3] = [Self::AccessToken, Self::IdToken, Self::LogoutToken];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::AccessToken => "at+jwt",
             Self::IdToken => "JWT",
+            Self::LogoutToken => "logout+jwt",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Whether a request may name a redirect URI: byte by byte as it was registered (RFC 9700 §2.1), but for the port of a native
 //! application on the loopback address, which it learns only when it runs (RFC 8252 §7.3). Nothing is parsed, decoded or normalised.
 
+use url::{Host, Url};
+
 /// What a registration leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LoopbackPort {
@@ -39,6 +41,21 @@ fn without_port(uri: &str) -> Option<(&str, &str)> {
         None => rest,
     };
     (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((host, rest))
+}
+
+/// What a page's `form-action` must name so that a browser follows its form to `uri`: the origin, or the scheme where an application has
+/// one of its own.
+pub(crate) fn form_target(uri: &str) -> String {
+    let Ok(url) = Url::parse(uri) else {
+        return String::new();
+    };
+    match (url.scheme(), url.host()) {
+        // A policy has no words for an IPv6 address.
+        ("http" | "https", Some(Host::Domain(_) | Host::Ipv4(_))) => {
+            url.origin().ascii_serialization()
+        }
+        (scheme, _) => format!("{scheme}:"),
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! `/login` and its steps, and `/logout`. Where an application asked for the sign-in, each page names its request, which the server keeps
+//! `/login` and its steps. Where an application asked for the sign-in, each page names its request, which the server keeps
 //! ([`authorize::find`]), and each step goes on to what is due next ([`authorize::go_on`]).
 
 use askama::Template;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::attempt;
@@ -13,7 +13,7 @@ use crate::cx::{Actor, Cx};
 use crate::http::shapes::PageRefusals;
 use crate::http::{Form, PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::Secret;
-use crate::sessions::{self, SessionData, SignedIn, Stage, Visitor, check_form, form_token};
+use crate::sessions::{self, SessionData, Stage, Visitor, check_form, form_token};
 use crate::users::{self, ChoiceError, SignIn};
 
 /// Whatever is wrong, this is all that is said (checklist 93).
@@ -67,14 +67,6 @@ struct NewPasswordPage<'a> {
     application: Option<ForApplication<'a>>,
     min_length: u32,
     problem: Option<String>,
-}
-
-#[derive(Template)]
-#[template(path = "login/sign_out.html")]
-struct SignOutPage<'a> {
-    assets: &'a str,
-    csrf: &'a str,
-    who: &'a str,
 }
 
 /// `GET /login`.
@@ -303,50 +295,6 @@ pub(crate) async fn post_new_password(
     };
     let data = sessions::sign_in(&session, &person, &cx).await?;
     go_on(interaction, person, data, &cx).await
-}
-
-/// `GET /logout`: asks; changes nothing (checklist 83).
-#[utoipa::path(get, path = "/logout", tag = "people", responses((status = 200, description = "A page", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
-pub(crate) async fn get_logout(
-    SignedIn {
-        session,
-        person,
-        cx,
-        ..
-    }: SignedIn,
-) -> Result<Response, PageError> {
-    let who = person
-        .name
-        .as_deref()
-        .or(person.email.as_deref())
-        .or(person.username.as_deref())
-        .unwrap_or("yourself");
-    page(
-        StatusCode::OK,
-        &SignOutPage {
-            assets: assets_version(),
-            csrf: &form_token(&session, &cx),
-            who,
-        },
-    )
-}
-
-/// `POST /logout`: ends the session on the server.
-#[utoipa::path(post, path = "/logout", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
-pub(crate) async fn post_logout(
-    SignedIn {
-        session,
-        person,
-        data,
-        cx,
-    }: SignedIn,
-    PageForm(mut form): PageForm,
-) -> Result<Response, PageError> {
-    check_form(&mut form, &session, &cx)?;
-    sessions::sign_out(&session, &data, &person, &cx).await?;
-    // Chromium keeps pages of `no-store` for its back button; this makes it drop them (checklist 76, ASVS 14.3.1).
-    let forget = [(HeaderName::from_static("clear-site-data"), "\"cache\"")];
-    Ok((forget, Redirect::to("/login")).into_response())
 }
 
 fn sign_in_page(

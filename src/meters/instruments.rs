@@ -8,8 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{
-    Authorization, Cache, CacheAnswer, Delivery, Door, FetchOutcome, Fetched, FetchedFor, Purpose,
-    Refusal, Refused, Request, Route, Token, TokenError, Webhook,
+    Authorization, Cache, CacheAnswer, Delivery, Door, FetchOutcome, Fetched, FetchedFor, Notice,
+    NoticeOutcome, Purpose, Refusal, Refused, Request, Route, Token, TokenError, Webhook,
 };
 
 /// Upper bounds in seconds: a token takes a tenth of a millisecond, a login some tens.
@@ -34,6 +34,7 @@ pub(crate) struct Meters {
     webhook_lag: Family<Webhook, Gauge>,
     webhook_waiting: Family<Webhook, Gauge>,
     webhook_dead: Family<Webhook, Gauge>,
+    notices: Family<Notice, Counter>,
     /// Hashes that wait.
     pub(crate) hash_queue: Gauge,
     /// From being asked to being begun.
@@ -65,6 +66,7 @@ impl Meters {
             webhook_lag: Family::default(),
             webhook_waiting: Family::default(),
             webhook_dead: Family::default(),
+            notices: Family::default(),
             hash_queue: Gauge::default(),
             hash_wait: seconds(),
             hash_refused: Counter::default(),
@@ -151,6 +153,11 @@ impl Meters {
             };
             drop(meters.fetches.get_or_create(&done));
         }
+        registry.register(
+            "logout_notices",
+            "Applications told that a session ended, by what came of it",
+            meters.notices.clone(),
+        );
         registry.register(
             "hash_queue",
             "Password hashes that wait for a thread",
@@ -252,6 +259,11 @@ impl Meters {
         for gauge in [&self.webhook_lag, &self.webhook_waiting, &self.webhook_dead] {
             gauge.remove(&webhook);
         }
+    }
+
+    /// An application was to be told that a session ended.
+    pub(crate) fn notice(&self, outcome: NoticeOutcome) {
+        self.notices.get_or_create(&Notice { outcome }).inc();
     }
 
     /// Everything counted, in OpenMetrics text without its end mark.

@@ -124,6 +124,20 @@ pub(super) struct Delivery {
     pub(super) outcome: &'static str,
 }
 
+/// What came of telling an application that a session ended.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub(crate) enum NoticeOutcome {
+    Delivered,
+    /// It is tried again.
+    Failed,
+    GivenUp,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct Notice {
+    pub(super) outcome: NoticeOutcome,
+}
+
 /// A method's name; extension methods are all `other`.
 pub(crate) fn method(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];

@@ -5,4 +5,4 @@ mod instruments;
 mod labels;
 
 pub(crate) use instruments::Meters;
-pub(crate) use labels::{CacheAnswer, Door, FetchOutcome, Purpose, Refusal, method};
+pub(crate) use labels::{CacheAnswer, Door, FetchOutcome, NoticeOutcome, Purpose, Refusal, method};

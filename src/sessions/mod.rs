@@ -9,5 +9,5 @@ mod store;
 pub(crate) use cookie::{layer, name as cookie_name};
 pub(crate) use guard::{SignedIn, Visitor, check_form, form_token};
 pub(crate) use model::{SessionData, Stage};
-pub(crate) use operations::{demand_new_password, end_one, sign_in, sign_out};
-pub(crate) use store::{SessionRow, SessionTable, end_all, list, sweep};
+pub(crate) use operations::{demand_new_password, end_all, end_one, sign_in, sign_out};
+pub(crate) use store::{SessionRow, SessionTable, list, sweep};

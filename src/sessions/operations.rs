@@ -1,7 +1,7 @@
 //! Signing in, signing out, and ending a session from another one.
 //!
-//! tower-sessions writes sessions on a connection of its own, so signing in and out are recorded first: a crash between the two leaves
-//! a record too many, never a session that nobody has heard of.
+//! tower-sessions writes new sessions on a connection of its own, so signing in is recorded first: a crash between the two leaves a record
+//! too many, never a session that nobody has heard of.
 
 use sqlx::PgConnection;
 use tower_sessions::Session;
@@ -44,21 +44,39 @@ async fn hand_over(
     let public_id = match before {
         Some(data) if same(&data) => data.public_id,
         Some(data) => {
-            end(data.public_id, &mut tx, cx).await?;
+            end(data.public_id, data.user_id, &mut tx, cx).await?;
             uuid_v7(cx.now)
         }
         None => uuid_v7(cx.now),
     };
+    make_room(person.id, public_id, &mut tx, cx).await?;
     let target = Target::User(person.id);
     audit::record(action, target, Change::default(), &mut tx, cx).await?;
     tx.commit().await?;
     Ok(public_id)
 }
 
-/// What ends with a session.
-async fn end(public_id: Uuid, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
-    families::end_of_session(public_id, db, cx).await?;
+/// Ends the person's oldest sessions where one beside them would be too many.
+async fn make_room(
+    user: UserId,
+    beside: Uuid,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    let most = i64::from(cx.app.config.sessions.max_per_user) - 1;
+    for ended in store::end_surplus(user, most, beside, db).await? {
+        families::end_of_session(ended, user, cx.now, db).await?;
+    }
     Ok(())
+}
+
+/// The server's record, and what belongs to the session; `false` where there is no such session.
+async fn end(public_id: Uuid, user: UserId, db: &mut PgConnection, cx: &Cx) -> Result<bool, Fault> {
+    if !store::end_one(public_id, user, db).await? {
+        return Ok(false);
+    }
+    families::end_of_session(public_id, user, cx.now, db).await?;
+    Ok(true)
 }
 
 /// Lets `person`, whose password was right, no further than to the step that demands a new one.
@@ -81,7 +99,7 @@ pub(crate) async fn sign_out(
     cx: &Cx,
 ) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
-    end(data.public_id, &mut tx, cx).await?;
+    end(data.public_id, person.id, &mut tx, cx).await?;
     let target = Target::User(person.id);
     audit::record(Action::SignedOut, target, Change::default(), &mut tx, cx).await?;
     tx.commit().await?;
@@ -91,10 +109,15 @@ pub(crate) async fn sign_out(
 /// Ends one session of `user`, by its public id. Somebody else's session is none of theirs: nothing happens.
 pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
-    if store::end_one(public_id, user, &mut tx).await? {
-        end(public_id, &mut tx, cx).await?;
+    if end(public_id, user, &mut tx, cx).await? {
         let target = Target::User(user);
         audit::record(Action::SessionEnded, target, Change::default(), &mut tx, cx).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Ends all sessions of a person, with everything that they gave to clients.
+pub(crate) async fn end_all(user: UserId, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
+    store::end_all(user, db).await?;
+    families::end_of_user(user, cx.now, db).await
 }

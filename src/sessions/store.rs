@@ -53,7 +53,7 @@ fn data_of(record: &Record) -> Result<SessionData> {
 
 #[async_trait]
 impl SessionStore for SessionTable {
-    /// Writes a new session under a new id; the person's oldest go where they have too many.
+    /// Writes a new session under a new id.
     async fn create(&self, record: &mut Record) -> Result<()> {
         record.id = Id(i128::from_le_bytes(random::bytes()));
         let (now, data, hash) = (self.clock.now(), data_of(record)?, hash(&record.id));
@@ -76,22 +76,6 @@ impl SessionStore for SessionTable {
             i32::try_from(idle.whole_seconds()).unwrap_or(i32::MAX),
             now,
             now + absolute.time(),
-        )
-        .execute(&mut *connection)
-        .await
-        .map_err(backend)?;
-        sqlx::query!(
-            "
-            delete from session
-             where id_hash in (
-                   select id_hash
-                     from session
-                    where user_id = $1
-                    order by last_seen_at desc, id_hash
-                   offset $2
-             )",
-            data.user_id.0,
-            i64::from(self.settings.max_per_user),
         )
         .execute(&mut *connection)
         .await
@@ -206,8 +190,36 @@ pub(super) async fn end_one(
     Ok(done.rows_affected() > 0)
 }
 
+/// Ends the sessions that a person has beyond `most`, the oldest, and gives their public ids. `beside` does not count.
+pub(super) async fn end_surplus(
+    user: UserId,
+    most: i64,
+    beside: Uuid,
+    db: &mut PgConnection,
+) -> std::result::Result<Vec<Uuid>, Fault> {
+    let ended = sqlx::query_scalar!(
+        "
+        delete from session
+         where id_hash in (
+               select id_hash
+                 from session
+                where user_id = $1
+                  and public_id <> $3
+                order by last_seen_at desc, id_hash
+               offset $2
+         )
+        returning public_id",
+        user.0,
+        most,
+        beside,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ended)
+}
+
 /// Ends all sessions of a person.
-pub(crate) async fn end_all(user: UserId, db: &mut PgConnection) -> std::result::Result<(), Fault> {
+pub(super) async fn end_all(user: UserId, db: &mut PgConnection) -> std::result::Result<(), Fault> {
     sqlx::query!("delete from session where user_id = $1", user.0)
         .execute(db)
         .await?;

@@ -5,6 +5,7 @@ mod bearer;
 mod claims;
 mod exchange;
 mod grant;
+mod hint;
 pub(crate) mod http;
 mod id_token;
 mod introspect;
@@ -17,6 +18,7 @@ mod unrevoked;
 
 pub(crate) use audience::{audience, outside_registration, scope};
 pub(crate) use bearer::{bearer, guard};
+pub(crate) use hint::{IdTokenHint, id_token_hint};
 pub(crate) use id_token::ID_TOKEN_CLAIMS;
 pub(crate) use presented::{AsOf, Holder, Presented};
 pub(crate) use seen::SeenTokens;

@@ -294,7 +294,7 @@ pub(crate) async fn update(
         .on_constraint(&UNIQUE)?;
     store::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
     if ends {
-        sessions::end_all(id, &mut tx).await?;
+        sessions::end_all(id, &mut tx, cx).await?;
     }
     let (old, new) = (before.fields.to_json(), fields.to_json());
     let members = events::changed_members(&old, &new);
@@ -332,7 +332,7 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
         return Err(overtaken(&before, if_match, &mut tx, cx).await);
     };
     store::index(id, Some(&before.fields), None, &mut tx).await?;
-    sessions::end_all(id, &mut tx).await?;
+    sessions::end_all(id, &mut tx, cx).await?;
     events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
     audit::record(
         Action::UserDeleted,
@@ -371,7 +371,7 @@ pub(crate) async fn set_password(
     )
     .await?
     .ok_or(UserError::Stale)?;
-    sessions::end_all(id, &mut tx).await?;
+    sessions::end_all(id, &mut tx, cx).await?;
     throttle::clear(id, &mut tx).await?;
     let demanded = demand_changed(before.password_change_required, set.change_required);
     events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
@@ -406,7 +406,7 @@ pub(crate) async fn require_password_change(
     let version = store::require_password_change(id, if_match.versions(), cx.now, &mut tx)
         .await?
         .ok_or(UserError::Stale)?;
-    sessions::end_all(id, &mut tx).await?;
+    sessions::end_all(id, &mut tx, cx).await?;
     let demanded = demand_changed(before.password_change_required, true);
     events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
     audit::record(

@@ -66,7 +66,7 @@ pub(crate) async fn choose_password(
     let (version, tokens_valid_from) = store::replace_own_password(person, &hash, cx.now, &mut tx)
         .await?
         .ok_or(ChoiceError::Overtaken)?;
-    sessions::end_all(person.id, &mut tx).await?;
+    sessions::end_all(person.id, &mut tx, cx).await?;
     let demanded = demand_changed(person.password_change_required, false);
     events::append_update(person.id, version, &demanded, cx.now, &mut tx).await?;
     let target = Target::Changed(person.id, version);

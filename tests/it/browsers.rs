@@ -108,6 +108,108 @@ async fn walk(look: Look) {
     page.close().await;
 }
 
+#[tokio::test]
+async fn chromium_leaves_two_applications() {
+    leave_two_applications(LIGHT).await;
+}
+
+#[tokio::test]
+async fn chromium_leaves_in_the_dark() {
+    leave_two_applications(DARK).await;
+}
+
+#[tokio::test]
+async fn chromium_leaves_at_320_pixels() {
+    leave_two_applications(NARROW).await;
+}
+
+#[tokio::test]
+async fn chromium_leaves_without_javascript() {
+    leave_two_applications(WITHOUT_JAVASCRIPT).await;
+}
+
+/// Where an application has its pages; whatever is asked for is there.
+async fn site() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let page =
+        "<!doctype html><title>Its own</title><p>The application's own page</p><footer></footer>";
+    let app = axum::Router::new().fallback(async move || axum::response::Html(page));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    format!("http://{address}")
+}
+
+/// One browser, two applications: one login opens both, the account page tells of them, and one logout, asked for by an application, ends
+/// it. Chromium holds each form's way to the applications against the policy of its page.
+async fn leave_two_applications(look: Look) {
+    let server = Server::with_ada().await;
+    let site = site().await;
+    let (callback, after) = (format!("{site}/cb"), format!("{site}/bye"));
+    let register = async |name| Application {
+        client: server
+            .client()
+            .named(name)
+            .grant("authorization_code")
+            .grant("refresh_token")
+            .scope("openid email offline_access")
+            .option("--redirect-uri", &callback)
+            .option("--post-logout-redirect-uri", &after)
+            .register()
+            .await,
+        redirect_uri: callback.clone(),
+    };
+    let (shop, wiki) = (register("Shop").await, register("Wiki").await);
+    let page = Chromium::start(look).await;
+    let wish = [("scope", "openid email offline_access")];
+    page.goto(&format!("{}{}", server.url, shop.authorize(&wish)))
+        .await;
+    assert_eq!(page.path().await, "/login");
+    inspect(&page, look, "application-sign-in").await;
+    page.fill("#username", "ada").await;
+    page.fill("#password", PASSWORD).await;
+    page.press("main button[type=submit]").await;
+    assert_eq!(page.path().await, "/consent", "{}", page.text().await);
+    inspect(&page, look, "application-consent").await;
+    page.press("main button[type=submit]").await;
+    assert_eq!(page.path().await, "/cb");
+    assert!(page.text().await.contains("own page"));
+
+    page.goto(&format!("{}{}", server.url, wiki.authorize(&[])))
+        .await;
+    assert_eq!(page.path().await, "/consent", "one login opens both");
+    page.press("main button[type=submit]").await;
+    assert_eq!(page.path().await, "/cb");
+
+    let foreign = shop.authorize(&[("redirect_uri", "https://evil.example/")]);
+    page.goto(&format!("{}{foreign}", server.url)).await;
+    inspect(&page, look, "application-error").await;
+
+    page.goto(&format!("{}/account", server.url)).await;
+    inspect(&page, look, "account-applications").await;
+    let text = page.text().await;
+    assert!(text.contains("Shop") && text.contains("Wiki"), "{text}");
+    page.press("form[action='/account/applications/remove'] button")
+        .await;
+    inspect(&page, look, "account-application-removed").await;
+
+    let id = &wiki.client.id;
+    let leave = format!("/oauth2/logout?client_id={id}&post_logout_redirect_uri={after}&state=x");
+    page.goto(&format!("{}{leave}", server.url)).await;
+    inspect(&page, look, "application-sign-out").await;
+    assert!(
+        page.text().await.contains("Wiki asks"),
+        "{}",
+        page.text().await
+    );
+    page.press("main button[type=submit]").await;
+    assert_eq!(page.path().await, "/bye");
+    page.goto(&format!("{}/account", server.url)).await;
+    assert_eq!(page.path().await, "/login");
+    page.goto(&format!("{}/oauth2/logout", server.url)).await;
+    inspect(&page, look, "signed-out").await;
+    page.close().await;
+}
+
 /// The button beside a password field shows what was typed, and hides it again.
 async fn reveal(page: &Chromium) {
     page.fill("#password", "abc").await;

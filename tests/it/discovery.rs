@@ -28,7 +28,7 @@ async fn both_documents_agree_and_are_true() {
     insta::assert_json_snapshot!("metadata", body, {
         ".issuer" => "[issuer]", ".authorization_endpoint" => "[issuer]/oauth2/authorize", ".token_endpoint" => "[issuer]/oauth2/token", ".jwks_uri" => "[issuer]/.well-known/jwks.json",
         ".introspection_endpoint" => "[issuer]/oauth2/introspect", ".revocation_endpoint" => "[issuer]/oauth2/revoke",
-        ".userinfo_endpoint" => "[issuer]/oauth2/userinfo", ".service_documentation" => "[issuer]/docs/errors"
+        ".end_session_endpoint" => "[issuer]/oauth2/logout", ".userinfo_endpoint" => "[issuer]/oauth2/userinfo", ".service_documentation" => "[issuer]/docs/errors"
     });
     // Every address in it is a route of the program.
     for (name, value) in body.as_object().unwrap() {

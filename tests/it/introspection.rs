@@ -5,9 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Server, TestClient, eventually};
-
-const PASSWORD: &str = "wordy rivers 77";
+use crate::support::leaving::Tokens;
+use crate::support::sign_on::PASSWORD;
+use crate::support::{Answer, Browser, Server, TestClient, eventually};
 
 fn inactive() -> Value {
     json!({ "active": false })
@@ -225,4 +225,51 @@ async fn only_proven_clients_may_ask() {
     shop.post_to(&in_query, &[])
         .await
         .refused(400, "invalid_request");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_explained_to_its_own_client_while_it_is_unused() {
+    // S-65, S-141, E25
+    let server = Server::with_ada().await;
+    let shop = server.application();
+    let shop = shop.audience("https://billing.example").application().await;
+    let billing = server
+        .client()
+        .option("--serves", "https://billing.example");
+    let billing = billing.register().await;
+    let mut browser = Browser::new(&server);
+    let tokens = shop
+        .log_in(&mut browser, "openid email", "ada", PASSWORD)
+        .await;
+    let told = shop.client.introspect(&tokens.refresh).await;
+    assert_eq!(
+        (
+            &told["active"],
+            &told["scope"],
+            &told["client_id"],
+            &told["sub"]
+        ),
+        (
+            &json!(true),
+            &json!("openid email"),
+            &json!(shop.client.id),
+            &tokens.claim("sub")
+        )
+    );
+    assert!(told["exp"].is_i64() && told.get("token_type").is_none());
+    assert_eq!(billing.introspect(&tokens.refresh).await, inactive());
+    assert_eq!(billing.introspect(&tokens.access).await["active"], true);
+    let next = Tokens::of(&shop.refresh(&tokens.refresh).await);
+    assert_eq!(shop.client.introspect(&tokens.refresh).await, inactive());
+    assert_eq!(shop.client.introspect(&next.refresh).await["active"], true);
+    // Used again after all: a copy is about, and nothing of the family counts.
+    Tokens::of(&shop.refresh(&next.refresh).await);
+    server.clock.advance(time::Duration::seconds(11));
+    shop.refresh(&tokens.refresh)
+        .await
+        .refused(400, "invalid_grant");
+    for token in [&next.access, &next.refresh, &tokens.access] {
+        assert_eq!(shop.client.introspect(token).await, inactive());
+        assert_eq!(billing.introspect(token).await, inactive());
+    }
 }

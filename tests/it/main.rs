@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod applications;
 mod assertion;
 mod authorize;
 mod bearer;
@@ -31,6 +32,7 @@ mod kill;
 mod life;
 mod limits;
 mod login;
+mod logout;
 mod metrics;
 mod openapi;
 mod registration;
@@ -39,6 +41,7 @@ mod revocation;
 mod rotation;
 mod settings;
 mod sign_on;
+mod stock_clients;
 mod structure;
 mod support;
 mod throttle;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Server, TestClient, eventually};
+use crate::support::leaving::Tokens;
+use crate::support::sign_on::{Application, PASSWORD};
+use crate::support::{Answer, Browser, Server, TestClient, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
-const PASSWORD: &str = "wordy rivers 77";
 
 #[tokio::test]
 async fn a_revoked_access_token_is_refused_everywhere_within_a_second() {
@@ -152,4 +153,42 @@ async fn what_was_revoked_is_remembered_until_it_has_expired_and_recorded() {
         .await
         .unwrap();
     assert!(left);
+}
+
+#[tokio::test]
+async fn a_revoked_refresh_token_ends_its_family_and_its_access_tokens() {
+    // S-143, S-145: also for a public client, which names itself.
+    let server = Server::with_ada().await;
+    let replica = server.replica().await;
+    let other = server.application().application().await;
+    for method in ["client_secret_basic", "none"] {
+        let shop = server.application().auth_method(method).application().await;
+        let mut browser = Browser::new(&server);
+        let first = shop.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+        let second = Tokens::of(&shop.refresh(&first.refresh).await);
+        let revoke = async |client: &Application<'_>, token: &str| {
+            let form = [("token", token), ("client_id", &client.client.id)];
+            let answer = client.client.post_to("/oauth2/revoke", &form).await;
+            assert_eq!((answer.status, answer.text.as_str()), (200, ""));
+        };
+        let live = async |token: &str| {
+            let answer = replica.call(Method::GET, "/oauth2/userinfo", token, None);
+            answer.await.status == 200
+        };
+        revoke(&other, &second.refresh).await;
+        revoke(&other, &second.access).await;
+        assert!(live(&first.access).await && live(&second.access).await);
+        revoke(&shop, &second.refresh).await;
+        assert!(!live(&first.access).await && !live(&second.access).await);
+        shop.refresh(&second.refresh)
+            .await
+            .refused(400, "invalid_grant");
+        // An access token ends what it came with.
+        let third = shop.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+        revoke(&shop, &third.access).await;
+        assert!(!live(&third.access).await);
+        shop.refresh(&third.refresh)
+            .await
+            .refused(400, "invalid_grant");
+    }
 }

@@ -17,6 +17,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
         &[
             "token",
             "login",
+            "logout",
             "client_auth",
             "registration",
             "consent",
@@ -33,6 +34,7 @@ const FLOORS: [(&str, &[&str]); 6] = [
             "keys",
             "sessions",
             "families",
+            "notices",
             "events",
             "webhooks",
             "audit",

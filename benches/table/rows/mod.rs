@@ -4,6 +4,7 @@ mod ask;
 mod creates;
 mod directory;
 mod documents;
+mod introspection;
 mod memory;
 mod pages;
 mod passwords;
@@ -27,6 +28,7 @@ type Topic = fn(&mut Bench);
 /// What `--rows` picks from, in the table's order.
 pub(crate) const TOPICS: &[(&str, Topic)] = &[
     ("tokens", Bench::tokens),
+    ("introspection", Bench::introspection),
     ("documents", Bench::documents),
     ("directory", Bench::directory),
     ("creates", Bench::creates),

@@ -209,14 +209,18 @@ impl Bench {
     }
 
     pub(super) fn token_request(&self, name: &str, form: &str) -> Vec<u8> {
-        let (id, secret) = self.credentials(name);
-        let basic = format!("Basic {}", base64(&format!("{id}:{secret}")));
         request(
             "POST",
             "/oauth2/token",
-            &[("authorization", &basic)],
+            &[("authorization", &self.basic(name))],
             Some((FORM, form)),
         )
+    }
+
+    /// A client's `Authorization`.
+    pub(super) fn basic(&self, name: &str) -> String {
+        let (id, secret) = self.credentials(name);
+        format!("Basic {}", base64(&format!("{id}:{secret}")))
     }
 
     pub(super) fn token(&self, server: &Server) -> String {

@@ -109,3 +109,28 @@ pub(crate) fn csrf(page: &Answer) -> String {
         .unwrap_or_else(|| panic!("no form: {} {}", page.status, page.text));
     after.split('"').next().unwrap().to_owned()
 }
+
+/// Where a page's first form goes, and what it says by itself and by its first button.
+pub(super) fn first_form(page: &Answer) -> (String, Vec<(String, String)>) {
+    let form = page
+        .text
+        .split("<form")
+        .nth(1)
+        .unwrap_or_else(|| panic!("no form: {}", page.text));
+    let form = form.split("</form>").next().unwrap();
+    let attribute = |tag: &str, name: &str| {
+        let value = tag
+            .split(&format!(" {name}=\""))
+            .nth(1)?
+            .split('"')
+            .next()?;
+        Some(value.replace("&#38;", "&").replace("&amp;", "&"))
+    };
+    let action = attribute(form, "action").expect("an action");
+    let tags = form
+        .split('<')
+        .filter(|tag| tag.starts_with("input") && tag.contains("type=\"hidden\""));
+    let button = form.split('<').find(|tag| tag.starts_with("button"));
+    let says = |tag: &str| Some((attribute(tag, "name")?, attribute(tag, "value")?));
+    (action, tags.chain(button).filter_map(says).collect())
+}

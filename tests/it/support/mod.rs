@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod command;
 pub(crate) mod copy;
+pub(crate) mod leaving;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod server;

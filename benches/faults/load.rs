@@ -59,7 +59,7 @@ impl Load {
         })
     }
 
-    fn replica(&self) -> Option<SocketAddr> {
+    pub(crate) fn replica(&self) -> Option<SocketAddr> {
         let replicas = self.replicas.lock().expect("whole");
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) as usize;
         replicas.get(turn % replicas.len().max(1)).copied()

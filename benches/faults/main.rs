@@ -11,6 +11,7 @@
     reason = "it says what it expects, and measures by the real clock"
 )]
 
+mod copies;
 mod load;
 mod proxy;
 mod total;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use copies::Copy;
 use load::Load;
 use proxy::{Proxy, Wire};
 use tokio::io::AsyncWriteExt;
@@ -59,11 +61,17 @@ async fn main() {
     faults.starts(option("--previous").map(PathBuf::from)).await;
     let began = Instant::now();
     let mut workers = Vec::new();
-    for writer in 0..8 {
+    for writer in 0..32 {
         workers.push(tokio::spawn(faults.load.clone().write(writer)));
     }
     for _ in 0..4 {
         workers.push(tokio::spawn(faults.load.clone().take()));
+    }
+    workers.push(tokio::spawn(copies::hang(faults.load.clone())));
+    let mut copies = Vec::new();
+    for (name, half_the_time) in [("always", false), ("half", true)] {
+        let copy = faults.copy(name, half_the_time).await;
+        copies.push(tokio::spawn(copy.keep(faults.load.clone())));
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     for round in 1..=rounds {
@@ -87,7 +95,11 @@ async fn main() {
     for worker in workers {
         let _ = worker.await;
     }
-    let good = faults.tell(began.elapsed()).await;
+    let mut kept = Vec::new();
+    for copy in copies {
+        kept.push(copy.await.expect("it ends"));
+    }
+    let good = faults.tell(&kept, began.elapsed()).await;
     drop(faults);
     std::process::exit(i32::from(!good));
 }
@@ -107,28 +119,8 @@ impl Faults {
             issuer: issuer.clone(),
             further: Vec::new(),
         };
-        let made = plan
-            .command()
-            .args([
-                "client",
-                "create",
-                "--name",
-                "faults",
-                "--grant",
-                "client_credentials",
-            ])
-            .args([
-                "--scope",
-                "users:read users:write clients:read clients:write",
-                "--json",
-            ])
-            .stdout(std::process::Stdio::piped())
-            .output()
-            .await
-            .expect("it runs");
-        let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
-        let text = |name: &str| made[name].as_str().expect("a text").to_owned();
-        let load = Load::new((text("client_id"), text("client_secret")), issuer);
+        let client = client(&plan, "users:read users:write clients:read clients:write").await;
+        let load = Load::new(client, issuer);
         let mut this = Self {
             postgres,
             proxy,
@@ -151,6 +143,19 @@ impl Faults {
         }
         this.ready("the first start").await;
         this
+    }
+
+    /// A system that keeps a copy, and is down half the time perhaps.
+    async fn copy(&self, name: &'static str, half_the_time: bool) -> Copy {
+        let client = client(&self.plan, "users:read").await;
+        Copy::register(
+            name,
+            client,
+            half_the_time,
+            self.replicas[0].address,
+            &self.load,
+        )
+        .await
     }
 
     /// Waits until every replica is ready again after a fault, and takes down how long that took.
@@ -499,7 +504,7 @@ impl Faults {
     }
 
     /// Says what came of it; whether nothing was lost and nothing wrong.
-    async fn tell(&mut self, lasted: Duration) -> bool {
+    async fn tell(&mut self, copies: &[Copy], lasted: Duration) -> bool {
         let mut lost = 0;
         for replica in &self.replicas {
             lost = lost.max(self.load.lost(replica.address).await);
@@ -555,6 +560,12 @@ impl Faults {
         ] {
             println!("| {what} | {count} |");
         }
+        for copy in copies {
+            println!(
+                "| changes that the copy `{}` was kept by; older after newer; buckets that differ in the end | {}; {}; {} |",
+                copy.name, copy.read, copy.older, copy.differing
+            );
+        }
         println!();
         if this.failed > 0 {
             println!(
@@ -565,10 +576,26 @@ impl Faults {
         for note in &self.notes {
             println!("- {note}");
         }
-        let good = lost == 0 && this.wrong == 0 && self.not_alive == 0;
+        let right = |copy: &Copy| copy.older == 0 && copy.differing == 0;
+        let good = lost == 0 && this.wrong == 0 && self.not_alive == 0 && copies.iter().all(right);
         println!("\n{}", this.add());
         good
     }
+}
+
+/// A client with these scopes: its id and secret.
+async fn client(plan: &Plan, scope: &str) -> (String, String) {
+    let made = plan
+        .command()
+        .args(["client", "create", "--name", "faults", "--json"])
+        .args(["--grant", "client_credentials", "--scope", scope])
+        .stdout(std::process::Stdio::piped())
+        .output()
+        .await
+        .expect("it runs");
+    let made: serde_json::Value = serde_json::from_slice(&made.stdout).expect("JSON");
+    let text = |name: &str| made[name].as_str().expect("a text").to_owned();
+    (text("client_id"), text("client_secret"))
 }
 
 /// Debian's package `faketime`.

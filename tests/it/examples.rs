@@ -1,9 +1,12 @@
-//! The examples, run as the README says: one service calls, the other checks; a change arrives at three systems.
+//! The examples, run as the README says: one service calls, another checks, a third keeps a copy, three are told of changes.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use reqwest::Method;
+use serde_json::{Value, json};
+use sqlx::Row;
 use tokio::process::{Child, Command};
 
 use crate::support::{Server, TestClient, eventually};
@@ -107,6 +110,72 @@ async fn one_service_calls_and_the_other_checks() {
             .unwrap();
         assert_eq!(answer.status(), 401, "{token}");
     }
+}
+
+/// It is killed at any time, writes go on meanwhile, and when it is back the copy is the directory.
+#[tokio::test]
+async fn a_copy_is_right_over_restarts() {
+    let server = Server::start().await;
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .scope("users:read")
+        .register()
+        .await;
+    let consume = || {
+        let secret = client.secret.as_ref().unwrap();
+        let mut command = example("copy");
+        // Its tables stand beside the server's: it looks at none of those.
+        command
+            .env("ISSUER", &server.url)
+            .env("DATABASE_URL", server.database.url());
+        command
+            .env("CLIENT_ID", &client.id)
+            .env("CLIENT_SECRET", secret);
+        command.spawn().unwrap()
+    };
+    let token = server.admin_token().await;
+    let mut people = Vec::new();
+    let mut tables = server.tables().await;
+    let mut copied = async || -> Vec<Value> {
+        let rows = sqlx::query("select document from person order by id")
+            .fetch_all(&mut tables)
+            .await;
+        let rows = rows.map(|rows| rows.iter().map(|row| row.get(0)).collect());
+        // Before it first ran there is no table.
+        rows.unwrap_or_default()
+    };
+    for round in 0..3 {
+        let mut running = consume();
+        for n in 0..20 {
+            people.push(
+                server
+                    .user(json!({ "username": format!("u{round}-{n}") }))
+                    .await,
+            );
+            let at = format!("/api/v1/users/{}", people[n]["id"].as_str().unwrap());
+            let name = json!({ "name": format!("{round}-{n}") });
+            server.call(Method::PATCH, &at, &token, Some(name)).await;
+            if n == 7 * (round + 1) % 20 {
+                running.kill().await.unwrap();
+            }
+        }
+        running.kill().await.unwrap();
+    }
+    let gone = format!("/api/v1/users/{}", people[1]["id"].as_str().unwrap());
+    server.call(Method::DELETE, &gone, &token, None).await;
+    let _running = consume();
+    let directory = server
+        .call(Method::GET, "/api/v1/users?limit=200", &token, None)
+        .await
+        .json();
+    assert_eq!(directory["items"].as_array().unwrap().len(), 59);
+    eventually(
+        Duration::from_secs(20),
+        "the copy is the directory",
+        async || Value::Array(copied().await) == directory["items"],
+    )
+    .await;
 }
 
 /// What `make demo` shows: each change arrives at those whose view shows it, and at nobody else.

@@ -5,6 +5,7 @@ mod creates;
 mod directory;
 mod documents;
 mod introspection;
+mod feed;
 mod memory;
 mod pages;
 mod passwords;
@@ -33,7 +34,7 @@ pub(crate) const TOPICS: &[(&str, Topic)] = &[
     ("directory", Bench::directory),
     ("creates", Bench::creates),
     ("pages", Bench::pages),
-    ("search", Bench::search),
+    ("feed", Bench::feed),
     ("passwords", Bench::passwords),
     ("storm", Bench::storm),
     ("memory", Bench::memory),

@@ -10,6 +10,7 @@ use super::Server;
 const CHANGES: &str = "/api/v1/changes";
 
 /// A reader that keeps a copy, as docs/propagation.md says: stores every `user`, removes those that are null.
+#[derive(Clone)]
 pub(crate) struct Copy<'a> {
     pub server: &'a Server,
     pub token: String,

@@ -35,6 +35,7 @@ pub(crate) const TOPICS: &[(&str, Topic)] = &[
     ("creates", Bench::creates),
     ("pages", Bench::pages),
     ("feed", Bench::feed),
+    ("search", Bench::search),
     ("passwords", Bench::passwords),
     ("storm", Bench::storm),
     ("memory", Bench::memory),

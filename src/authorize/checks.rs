@@ -45,7 +45,7 @@ pub(super) async fn vet(mut raw: Raw, cx: &Cx) -> Result<(Arc<Client>, Request),
     let redirect_uri = registered_redirect_uri(&mut raw, &client)?;
     let (back, fit) = way_back(&mut raw, redirect_uri, &client);
 
-    let mut rest = || {
+    let rest = || {
         fit?;
         nothing_twice(&raw)?;
         no_request_object(&mut raw)?;
@@ -212,7 +212,7 @@ fn registered_scope(raw: &mut Raw, client: &Client) -> Result<Option<String>, Re
     let malformed = Refused::new("invalid_scope", "The scope is malformed.");
     let scope = ScopeSet::parse(&text).map_err(|_| malformed)?;
     rule(scope.is_subset_of(&client.registration.scopes), || {
-        Refused::new("invalid_scope", outside_registration().told())
+        Refused::from(outside_registration())
     })?;
     Ok(Some(scope.to_string()))
 }

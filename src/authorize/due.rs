@@ -8,7 +8,7 @@ use super::model::{Prompt, Refused, Request};
 use crate::kernel::UserId;
 
 /// The next step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
     SignIn,
     /// The password was right, and a new one is demanded.

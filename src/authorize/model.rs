@@ -1,9 +1,12 @@
 //! An authorization request that has passed the checks: what is stored, and what a person approves.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Claims;
+use crate::http::OAuthError;
 use crate::kernel::{ClientId, UserId};
 
 /// What the client wants of the person beyond a look at their session (Core §3.1.2.1).
@@ -75,18 +78,28 @@ impl Request {
 }
 
 /// Why a client is sent away (RFC 6749 §4.1.2.1, Core §3.1.2.6): a code of the specifications and a fixed text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) error: &'static str,
-    pub(crate) told: &'static str,
+    pub(crate) told: Cow<'static, str>,
 }
 
 impl Refused {
     pub(crate) const fn new(error: &'static str, told: &'static str) -> Self {
+        let told = Cow::Borrowed(told);
         Self { error, told }
     }
 
     pub(crate) const fn invalid_request(told: &'static str) -> Self {
         Self::new("invalid_request", told)
+    }
+}
+
+impl From<OAuthError> for Refused {
+    fn from(error: OAuthError) -> Self {
+        Self {
+            error: error.code(),
+            told: error.told(),
+        }
     }
 }

@@ -83,7 +83,7 @@ pub(super) async fn begin(
             let (attempt, fresh) = attempt::present_or_fresh(headers, issuer);
             let browser = TokenHash::of(attempt.expose());
             let name = store(request, Some(&browser), cx).await?;
-            let mut response = Redirect::to(&page_of(due, &name)).into_response();
+            let mut response = Redirect::to(&page_of(&due, &name)).into_response();
             if fresh {
                 let cookie = attempt::cookie(&attempt, issuer)?;
                 response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -214,7 +214,7 @@ pub(crate) async fn go_on(
             finish(interaction, &granted, data, None, cx).await
         }
         (Due::Refuse(refused), ..) => deny(interaction, refused, cx).await,
-        (due, ..) => Ok(Redirect::to(&page_of(due, &interaction.name)).into_response()),
+        (due, ..) => Ok(Redirect::to(&page_of(&due, &interaction.name)).into_response()),
     }
 }
 
@@ -309,7 +309,7 @@ async fn step(
         }
     };
     let due = due(request, present, chosen);
-    let (Due::Answer, Some((person, _))) = (due, known) else {
+    let (Due::Answer, Some((person, _))) = (&due, known) else {
         return Ok(Step::just(silent(due)));
     };
     let granted = match granted(request, client, person, cx) {
@@ -369,11 +369,11 @@ fn granted(
     let malformed = Refused::new("invalid_scope", "The scope is malformed.");
     let asked = request.scope.as_deref().map(ScopeSet::parse).transpose();
     let may_have = |name: &str| person.admin || !scope::OWN.contains(&name);
-    let scope = token::scope(asked.map_err(|_| malformed)?, client, may_have)
-        .map_err(|e| Refused::new(e.code(), e.told()))?;
+    let scope =
+        token::scope(asked.map_err(|_| malformed)?, client, may_have).map_err(Refused::from)?;
     let issuer = &cx.app.config.issuer;
-    let audience = token::audience(&scope, &request.resources, client, issuer)
-        .map_err(|e| Refused::new(e.code(), e.told()))?;
+    let audience =
+        token::audience(&scope, &request.resources, client, issuer).map_err(Refused::from)?;
     Ok(Granted { scope, audience })
 }
 
@@ -386,7 +386,7 @@ fn asked(request: &Request, scope: &ScopeSet) -> Vec<String> {
     asked
 }
 
-fn page_of(due: Due, name: &str) -> String {
+fn page_of(due: &Due, name: &str) -> String {
     let page = match due {
         Due::SignIn | Due::NewPassword => "/login",
         Due::ChooseAccount => "/login/account",

@@ -35,12 +35,12 @@ pub(super) fn respond(back: &Back, answer: &Answer, cx: &Cx) -> Result<Response,
         Answer::Refused(refused) => {
             tracing::info!(
                 error = refused.error,
-                reason = refused.told,
+                reason = %refused.told,
                 "refused to the client"
             );
             vec![
                 ("error", refused.error),
-                ("error_description", refused.told),
+                ("error_description", &refused.told),
             ]
         }
     };

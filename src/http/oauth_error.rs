@@ -121,7 +121,7 @@ impl OAuthError {
     }
 
     /// What the caller is told beside the code.
-    pub(crate) fn told(&self) -> &'static str {
+    pub(crate) fn told(self) -> Cow<'static, str> {
         self.told
     }
 

@@ -61,7 +61,8 @@ impl From<ClientError> for RegistrationFailure {
             ClientError::ServesTaken
             | ClientError::NoSecrets
             | ClientError::TooManySecrets
-            | ClientError::Stale => Self::Invalid(Vec::new()),
+            | ClientError::Stale
+            | ClientError::Claim(_) => Self::Invalid(Vec::new()),
         }
     }
 }
@@ -287,7 +288,9 @@ pub(super) async fn replace(
     let client = clients::update(id, update, &IfMatch::Any, cx).await?;
     let lacks_one = !client.secrets.iter().any(|s| s.is_live(cx.now));
     let secret = if client.registration.auth_method.has_secret() && lacks_one {
-        Some(clients::add_secret(id, None, cx).await?.secret)
+        let told = clients::add_secret(id, None, None, cx).await?;
+        let secret = told.view["client_secret"].as_str();
+        secret.map(|secret| Secret::new(secret.to_owned()))
     } else {
         None
     };

@@ -85,7 +85,7 @@ impl Postgres {
 
     pub(crate) fn up(&self) {
         let options = format!(
-            "-c listen_addresses='' -c unix_socket_directories={} -c max_connections=200 -c min_wal_size=32MB -c max_wal_size=128MB",
+            "-c listen_addresses='' -c unix_socket_directories={} -c max_connections=200 -c recovery_init_sync_method=syncfs -c min_wal_size=32MB -c max_wal_size=128MB",
             self.folder.display()
         );
         for _ in 0..100 {

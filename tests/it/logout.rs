@@ -366,8 +366,9 @@ async fn applications_are_told_by_tokens_of_their_own_kind() {
     let server = server().await;
     let (sink, other) = (Sink::start().await, Sink::start().await);
     let shop = shop(&server, &[("--backchannel-logout-uri", &sink.url())]).await;
+    let uri = other.url();
     let further = [
-        ("--backchannel-logout-uri", &other.url()),
+        ("--backchannel-logout-uri", uri.as_str()),
         ("--id-token-signed-response-alg", "ES256"),
     ];
     let wiki = named(&server, "wiki", &further).await;

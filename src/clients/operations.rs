@@ -117,6 +117,8 @@ async fn register(
     claim: Option<&Claim>,
     cx: &Cx,
 ) -> Result<Told, ClientError> {
+    // Before an earlier answer is given again, for it holds the secret: the caller's token may be worth less this time.
+    rank::check(&registration, cx).map_err(ClientError::Above)?;
     let mut tx = cx.begin().await?;
     if let Some(claim) = claim
         && let Some(view) = claim.redeem(&mut tx, cx).await?

@@ -685,3 +685,25 @@ async fn the_command_line_does_the_same() {
     let shown = server.cli(&["client", "show", &id, "--json"]).await.json();
     assert_eq!(shown["secrets"].as_array().unwrap().len(), 1);
 }
+
+/// S-149: the same caller with a token of less is not told the secret of what it made with more.
+#[tokio::test]
+async fn an_earlier_answer_is_for_who_may_still_have_it() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let registrar = Api::with(&server, "clients:write").await;
+    let send = async |api: &Api<'_>, path: &str, body: &Value| {
+        let request = server.request(Method::POST, path).bearer_auth(&api.token);
+        Answer::of(request.header("idempotency-key", "k").json(body)).await
+    };
+    let body = machine("users:read");
+    let first = send(&api, CLIENTS, &body).await;
+    let again = send(&api, CLIENTS, &body).await;
+    assert_eq!((again.status, again.json()), (201, first.json()));
+    let secrets = format!("{}/secrets", path(&first.json()));
+    assert_eq!(send(&api, &secrets, &json!({})).await.status, 201);
+    for (path, body) in [(CLIENTS, &body), (secrets.as_str(), &json!({}))] {
+        let refused = send(&registrar, path, body).await;
+        refused.problem(403, "forbidden");
+    }
+}

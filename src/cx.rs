@@ -105,6 +105,18 @@ impl Cx {
         Ok(self.app.pool.acquire().await?)
     }
 
+    /// The same request as the way by which what it changes comes: `batch`, `import`.
+    pub(crate) fn via(&self, via: &'static str) -> Self {
+        let origin = Origin {
+            via: Some(via),
+            ..(*self.origin).clone()
+        };
+        Self {
+            origin: Arc::new(origin),
+            ..self.clone()
+        }
+    }
+
     /// The same request, acted by somebody who has been proven meanwhile.
     pub(crate) fn acting(&self, actor: Actor) -> Self {
         Self {

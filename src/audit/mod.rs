@@ -7,4 +7,5 @@ mod store;
 
 pub(crate) use history::{Changed, Told, blank, list as list_history};
 pub(crate) use model::{Action, Change, Target};
-pub(crate) use record::{Seals, record, record_start, record_under};
+pub(crate) use record::{Seals, entry, record, record_start, record_under};
+pub(crate) use store::Entry;

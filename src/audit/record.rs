@@ -23,7 +23,7 @@ pub(crate) struct Seals {
 
 impl Seals {
     /// Those that recording this needs.
-    async fn find(
+    pub(crate) async fn find(
         target: Target<'_>,
         change: &Change,
         db: &mut PgConnection,
@@ -102,8 +102,14 @@ pub(crate) async fn record_start(
     store::insert(entry, db).await
 }
 
-/// The row that tells of what the actor of `cx` did.
-fn entry(action: Action, target: Target<'_>, change: Change, seals: &Seals, cx: &Cx) -> Entry {
+/// The row that tells of what the actor of `cx` did, for a statement that writes it together with what was done.
+pub(crate) fn entry(
+    action: Action,
+    target: Target<'_>,
+    change: Change,
+    seals: &Seals,
+    cx: &Cx,
+) -> Entry {
     make(action, target, change, seals, &cx.actor, &cx.origin, cx.now)
 }
 

@@ -8,27 +8,27 @@ use uuid::Uuid;
 use crate::kernel::{Fault, UserId};
 
 /// A row of the audit trail, sealed and ready to be written.
-pub(super) struct Entry {
-    pub(super) id: Uuid,
-    pub(super) occurred_at: OffsetDateTime,
-    pub(super) action: &'static str,
-    pub(super) actor_kind: &'static str,
-    pub(super) actor_id: Option<String>,
+pub(crate) struct Entry {
+    pub(crate) id: Uuid,
+    pub(crate) occurred_at: OffsetDateTime,
+    pub(crate) action: &'static str,
+    pub(crate) actor_kind: &'static str,
+    pub(crate) actor_id: Option<String>,
     /// The client that a person acted through.
-    pub(super) client_id: Option<String>,
-    pub(super) target_kind: &'static str,
-    pub(super) target_id: String,
+    pub(crate) client_id: Option<String>,
+    pub(crate) target_kind: &'static str,
+    pub(crate) target_id: String,
     /// The person it was done to, and the version that it made of them.
-    pub(super) user_id: Option<UserId>,
-    pub(super) version: Option<i64>,
-    pub(super) before: Option<Value>,
-    pub(super) after: Option<Value>,
-    pub(super) sealed: Option<Vec<u8>>,
-    pub(super) ip: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) sealed_origin: Option<Vec<u8>>,
-    pub(super) via: Option<&'static str>,
-    pub(super) request_id: String,
+    pub(crate) user_id: Option<UserId>,
+    pub(crate) version: Option<i64>,
+    pub(crate) before: Option<Value>,
+    pub(crate) after: Option<Value>,
+    pub(crate) sealed: Option<Vec<u8>>,
+    pub(crate) ip: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) sealed_origin: Option<Vec<u8>>,
+    pub(crate) via: Option<&'static str>,
+    pub(crate) request_id: String,
 }
 
 pub(super) async fn insert(entry: Entry, db: &mut PgConnection) -> Result<(), Fault> {

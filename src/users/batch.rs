@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::change;
 use super::document::Wrong;
 use super::operations::{self, Update, UserError};
 use super::shapes::{BatchResultsShape, BatchShape};
@@ -30,6 +31,7 @@ struct Done {
 #[utoipa::path(post, path = "/api/v1/users/batch", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "Sent again within 24 hours, what was made is not made again")), request_body = BatchShape, responses((status = 200, description = "A result for each operation, in their order", body = BatchResultsShape), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn post(cx: Cx, key: IdempotencyKey, body: JsonBody) -> Result<Response, Problem> {
     let operations = read(body)?;
+    let cx = cx.via("batch");
     // Within the time that a request may take: what there is no time for is not begun, and said so.
     let began = clock::monotonic();
     let time = cx.app.config.http.handler_timeout.std() / 2;
@@ -120,7 +122,7 @@ async fn run(operation: Value, key: &IdempotencyKey, cx: &Cx) -> Result<Done, Pr
             } else {
                 Update::Replace(user)
             };
-            let updated = operations::update(id, update, &if_match, cx).await;
+            let updated = change::update(id, update, &if_match, cx).await;
             done.version = Some(updated.map_err(within_user)?.version);
         }
         ("delete", Some(id), None) => {

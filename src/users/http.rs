@@ -14,7 +14,7 @@ use super::operations::{self, SetPassword, Update, UserError};
 use super::patch::{JsonPatch, PatchError};
 use super::search::{Filter, Search, Sort};
 use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
-use super::{Status, User, history, life, validate};
+use super::{Status, User, change, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
@@ -264,7 +264,7 @@ pub(crate) async fn patch(
             &[MERGE_PATCH, JSON_PATCH, "application/json"],
         )?)
     };
-    let user = operations::update(id, update, &if_match, &cx).await?;
+    let user = change::update(id, update, &if_match, &cx).await?;
     Ok(one(&user, StatusCode::OK))
 }
 
@@ -277,7 +277,7 @@ pub(crate) async fn put(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let document = object(body, &["application/json"])?;
-    let user = operations::update(id, Update::Replace(document), &if_match, &cx).await?;
+    let user = change::update(id, Update::Replace(document), &if_match, &cx).await?;
     Ok(one(&user, StatusCode::OK))
 }
 

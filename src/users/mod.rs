@@ -2,6 +2,7 @@
 
 mod attributes;
 pub(crate) mod batch;
+mod change;
 mod claims;
 mod document;
 mod export;

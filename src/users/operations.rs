@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use super::attributes::Declared;
 use super::document::{OWNED, Wrong};
-use super::model::{Fields, Status, User};
+use super::model::{Fields, User};
 use super::patch::{self, JsonPatch, PatchError};
 use super::search::{self, Filter, Page, Position};
 use super::{store, validate};
@@ -72,6 +72,7 @@ impl From<sqlx::Error> for UserError {
 }
 
 /// How a person is to change.
+#[derive(Clone)]
 pub(crate) enum Update {
     /// RFC 7396.
     Merge(Map<String, Value>),
@@ -91,7 +92,7 @@ pub(crate) struct SetPassword {
 /// Changes that a caller whose version is stale is told of.
 const CHANGES: i64 = 100;
 
-const UNIQUE: [Rule<UserError>; 3] = [
+pub(super) const UNIQUE: [Rule<UserError>; 3] = [
     ("user_email_key", || UserError::Taken("email")),
     ("user_username_key", || UserError::Taken("username")),
     ("user_external_id_key", || UserError::Taken("external_ids")),
@@ -234,7 +235,7 @@ pub(crate) async fn declare(
 }
 
 /// Refuses attributes that are not as declared. Those that a change leaves alone may be older than the schema.
-async fn judge_attributes(
+pub(super) async fn judge_attributes(
     before: Option<&Fields>,
     after: &Fields,
     db: &mut PgConnection,
@@ -256,68 +257,6 @@ async fn judge_attributes(
     } else {
         Err(UserError::Invalid(wrong))
     }
-}
-
-/// Changes a person where they are at a version that `if_match` allows. A change that changes nothing writes nothing.
-pub(crate) async fn update(
-    id: UserId,
-    update: Update,
-    if_match: &IfMatch,
-    cx: &Cx,
-) -> Result<User, UserError> {
-    let mut tx = cx.begin().await?;
-    let before = store::find_for_update(id, &mut tx)
-        .await?
-        .ok_or(UserError::Unknown)?;
-    let fields = apply(&before, update)?;
-    check_rank(&before, &fields, cx)?;
-    judge_attributes(Some(&before.fields), &fields, &mut tx, cx).await?;
-    let disabled = fields.status == Status::Disabled && before.fields.status == Status::Active;
-    // Of another rank, other lives of sessions and other scopes hold: they sign in anew.
-    let ends = disabled || fields.admin != before.fields.admin;
-    if fields == before.fields {
-        // Nothing to write, so nothing decides but the version itself, under the row's lock.
-        return if if_match.allows(before.version) {
-            Ok(before)
-        } else {
-            Err(overtaken(&before, if_match, &mut tx, cx).await)
-        };
-    }
-    let version = store::update(id, &fields, if_match.versions(), ends, cx.now, &mut tx)
-        .await
-        .on_constraint(&UNIQUE)?;
-    let Some(version) = version else {
-        return Err(overtaken(&before, if_match, &mut tx, cx).await);
-    };
-    store::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
-        .await
-        .on_constraint(&UNIQUE)?;
-    store::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
-    if ends {
-        sessions::end_all(id, &mut tx, cx).await?;
-    }
-    let (old, new) = (before.fields.to_json(), fields.to_json());
-    let members = events::changed_members(&old, &new);
-    events::append_update(id, version, &members, cx.now, &mut tx).await?;
-    let (was, is) = changed(&old, &new);
-    audit::record(
-        Action::UserUpdated,
-        Target::Changed(id, version),
-        Change {
-            before: Some(was),
-            after: Some(is),
-        },
-        &mut tx,
-        cx,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(User {
-        version,
-        fields,
-        updated_at: cx.now,
-        ..before
-    })
 }
 
 /// Hides a person, and ends their sessions and tokens.
@@ -446,7 +385,7 @@ async fn hash(
 
 /// The fields after the update. The server's own members may be repeated as they are, not changed; a changed address or number is
 /// unverified until somebody says otherwise.
-fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
+pub(super) fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
     let present = before.to_json();
     let (sent, mut document) = match update {
         Update::Merge(patch) => {
@@ -505,7 +444,7 @@ fn apply(before: &User, update: Update) -> Result<Fields, UserError> {
 }
 
 /// Tells a caller who may see the person what has changed since the version that they read, as far as the history can say.
-async fn overtaken(
+pub(super) async fn overtaken(
     present: &User,
     if_match: &IfMatch,
     db: &mut PgConnection,
@@ -566,7 +505,7 @@ pub(super) fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
 }
 
 /// Only who holds all of Doorward's scopes may give or take `admin`, or change address, username or status of who has it.
-fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
+pub(super) fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), UserError> {
     let b = &before.fields;
     let door = |f: &Fields| {
         (
@@ -602,7 +541,7 @@ pub(super) fn password_change(before: bool, after: bool) -> Change {
 }
 
 /// The members that differ: as they were, and as they are.
-fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> (Value, Value) {
+pub(super) fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> (Value, Value) {
     let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
         of.iter()
             .filter(|(name, value)| other.get(*name) != Some(value))

@@ -17,6 +17,7 @@ pub(crate) enum PatchError {
 }
 
 /// The operations of a JSON patch.
+#[derive(Clone)]
 pub(crate) struct JsonPatch(Vec<PatchOperation>);
 
 impl JsonPatch {

@@ -14,22 +14,22 @@ use crate::kernel::{Fault, Secret, UserId};
 /// The columns of a person as the API shows them.
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
-    id: UserId,
-    version: i64,
-    status: String,
-    admin: bool,
-    email: Option<String>,
-    email_verified: bool,
-    username: Option<String>,
-    phone_number: Option<String>,
-    phone_number_verified: bool,
-    name: Option<String>,
-    claims: Value,
-    external_ids: Value,
-    attributes: Value,
-    password_change_required: bool,
-    created_at: OffsetDateTime,
-    updated_at: OffsetDateTime,
+    pub(super) id: UserId,
+    pub(super) version: i64,
+    pub(super) status: String,
+    pub(super) admin: bool,
+    pub(super) email: Option<String>,
+    pub(super) email_verified: bool,
+    pub(super) username: Option<String>,
+    pub(super) phone_number: Option<String>,
+    pub(super) phone_number_verified: bool,
+    pub(super) name: Option<String>,
+    pub(super) claims: Value,
+    pub(super) external_ids: Value,
+    pub(super) attributes: Value,
+    pub(super) password_change_required: bool,
+    pub(super) created_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
 }
 
 impl TryFrom<Row> for User {
@@ -520,53 +520,6 @@ fn pairs(of: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
 
 fn listed(set: BTreeSet<String>) -> Vec<String> {
     set.into_iter().collect()
-}
-
-/// Writes the fields where the person is at one of `versions` (`None`: at any) and gives the new version. Of racing writers that
-/// name the same version exactly one finds it: the guard is in the statement. `ends`: and ends everything given out before. Of somebody whom no search
-/// finds yet ([`index_older`]) that stays so.
-pub(super) async fn update(
-    id: UserId,
-    fields: &Fields,
-    versions: Option<&[i64]>,
-    ends: bool,
-    now: OffsetDateTime,
-    db: &mut PgConnection,
-) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"
-        update "user"
-           set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
-               phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
-               tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
-               external_ids = $16, attributes = $17, name_folded = case when name_folded is not null then $18 end,
-               version = version + 1,
-               updated_at = $15
-         where id = $1
-           and deleted_at is null
-           and ($2::bigint[] is null or version = any ($2))
-        returning version"#,
-        id.0,
-        versions as Option<&[i64]>,
-        fields.status.as_str(),
-        fields.admin,
-        fields.email,
-        fields.email.as_deref().map(fold),
-        fields.email_verified,
-        fields.username,
-        fields.username.as_deref().map(fold),
-        fields.phone_number,
-        fields.phone_number_verified,
-        fields.name,
-        serde_json::to_value(&fields.claims).unwrap_or_default(),
-        ends,
-        now,
-        json!(fields.external_ids),
-        json!(fields.attributes),
-        words::name_folded(fields.name.as_deref()),
-    )
-    .fetch_optional(db)
-    .await
 }
 
 /// Hides the person where they are at one of `versions`, and gives the new version. Nothing is freed until they are erased.

@@ -269,6 +269,15 @@ async fn a_history_says_who_changed_what_when_and_why() {
     }
 
     let other = server.user(json!({ "username": "bob" })).await;
+    for user in [json!({ "nickname": "B" }), json!({ "name": "Bob" })] {
+        let batch = json!({ "operations": [{ "op": "update", "id": other["id"], "user": user }] });
+        let path = format!("{USERS}/batch");
+        let done = server.call(Method::POST, &path, &token, Some(batch)).await;
+        assert_eq!(done.json()["results"][0]["status"], 200, "{}", done.text);
+        let told = &history(&server, &other, 200).await[0];
+        assert_eq!(told["via"], "batch");
+        assert_eq!(told["changes"].as_array().unwrap().len(), 1, "{told}");
+    }
     let page = server
         .call(
             Method::GET,
@@ -421,6 +430,7 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
         "preferred_username": marked("preferred"), "profile": format!("https://example.com/{MARK}"), "picture": format!("https://example.com/{MARK}.png"),
         "website": format!("https://{MARK}.example"), "gender": marked("gender"), "birthdate": "1871-03-29", "zoneinfo": "Antarctica/Vostok",
         "locale": "haw-US", "admin": true,
+        "external_ids": { "billing": format!("{MARK}-81") },
         "address": { "formatted": marked("all"), "street_address": marked("street"), "locality": marked("city"), "region": marked("region"),
                      "postal_code": marked("code"), "country": marked("land") },
     });

@@ -1,0 +1,283 @@
+//! Changing a person. Most changes are of the person's row alone, and take two statements: a look, and one that writes the row where it is
+//! still as it was seen, its event and its audit row. Whatever else there is to change, and whoever was overtaken, goes the long way, under
+//! the row's lock.
+
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+
+use super::model::{Fields, Status, User};
+use super::operations::{
+    UNIQUE, Update, UserError, apply, changed, check_rank, judge_attributes, overtaken,
+};
+use super::store::{self, Row};
+use super::{fold, words};
+use crate::audit::{self, Action, Change, Entry, Seals, Target};
+use crate::cx::Cx;
+use crate::db::OnConstraint;
+use crate::events;
+use crate::http::IfMatch;
+use crate::kernel::{Fault, UserId};
+use crate::keys::person;
+use crate::sessions;
+
+/// Changes a person where they are at a version that `if_match` allows. A change that changes nothing writes nothing.
+pub(crate) async fn update(
+    id: UserId,
+    update: Update,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    match at_once(id, &update, if_match, cx).await? {
+        Some(user) => Ok(user),
+        None => under_lock(id, update, if_match, cx).await,
+    }
+}
+
+/// The short way; `None` where the long one is to decide.
+async fn at_once(
+    id: UserId,
+    update: &Update,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<Option<User>, UserError> {
+    let mut db = cx.connection().await?;
+    let Some((before, Some(key))) = find_with_key(id, &mut db).await? else {
+        return Ok(None);
+    };
+    if !if_match.allows(before.version) {
+        return Ok(None);
+    }
+    let fields = apply(&before, update.clone())?;
+    check_rank(&before, &fields, cx)?;
+    if fields == before.fields || concerns_more(&before.fields, &fields) {
+        return Ok(None);
+    }
+    let key = person::open(id, &key, &cx.app.sealing)?;
+    let seals = Seals::with(Some(id), Some(key), &mut db, cx).await?;
+    let told = Told::new(&before, &fields, &seals, cx);
+    let seen = [before.version];
+    let version = write(id, &fields, Some(&seen), false, told, cx.now, &mut db)
+        .await
+        .on_constraint(&UNIQUE)?;
+    Ok(version.map(|version| User {
+        version,
+        fields,
+        updated_at: cx.now,
+        ..before
+    }))
+}
+
+/// Whether more than the person's row is to change: their sessions, or what they are found by.
+fn concerns_more(before: &Fields, after: &Fields) -> bool {
+    let found_by = |f: &Fields| {
+        (
+            f.email.clone(),
+            f.username.clone(),
+            f.name.clone(),
+            f.external_ids.clone(),
+            f.attributes.clone(),
+        )
+    };
+    ends(before, after) || found_by(before) != found_by(after)
+}
+
+/// Whether what was given to the person ends. Of another rank, other lives of sessions and other scopes hold: they sign in anew.
+fn ends(before: &Fields, after: &Fields) -> bool {
+    let disabled = after.status == Status::Disabled && before.status == Status::Active;
+    disabled || after.admin != before.admin
+}
+
+async fn under_lock(
+    id: UserId,
+    update: Update,
+    if_match: &IfMatch,
+    cx: &Cx,
+) -> Result<User, UserError> {
+    let mut tx = cx.begin().await?;
+    let before = store::find_for_update(id, &mut tx)
+        .await?
+        .ok_or(UserError::Unknown)?;
+    let fields = apply(&before, update)?;
+    check_rank(&before, &fields, cx)?;
+    judge_attributes(Some(&before.fields), &fields, &mut tx, cx).await?;
+    if fields == before.fields {
+        // Nothing to write, so nothing decides but the version itself, under the row's lock.
+        return if if_match.allows(before.version) {
+            Ok(before)
+        } else {
+            Err(overtaken(&before, if_match, &mut tx, cx).await)
+        };
+    }
+    let ends = ends(&before.fields, &fields);
+    let key = person::find_or_make(id, &mut tx, cx).await?;
+    let seals = Seals::with(Some(id), key, &mut tx, cx).await?;
+    let told = Told::new(&before, &fields, &seals, cx);
+    let version = write(
+        id,
+        &fields,
+        if_match.versions(),
+        ends,
+        told,
+        cx.now,
+        &mut tx,
+    )
+    .await
+    .on_constraint(&UNIQUE)?;
+    let Some(version) = version else {
+        return Err(overtaken(&before, if_match, &mut tx, cx).await);
+    };
+    store::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?;
+    store::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
+    if ends {
+        sessions::end_all(id, &mut tx, cx).await?;
+    }
+    tx.commit().await?;
+    Ok(User {
+        version,
+        fields,
+        updated_at: cx.now,
+        ..before
+    })
+}
+
+/// What a change leaves behind: the names of the members that changed, for its event, and its audit row.
+struct Told {
+    members: Vec<String>,
+    entry: Entry,
+}
+
+impl Told {
+    fn new(before: &User, after: &Fields, seals: &Seals, cx: &Cx) -> Self {
+        let (old, new) = (before.fields.to_json(), after.to_json());
+        let (was, is) = changed(&old, &new);
+        let target = Target::Changed(before.id, before.version + 1);
+        let change = Change {
+            before: Some(was),
+            after: Some(is),
+        };
+        Self {
+            members: events::changed_members(&old, &new),
+            entry: audit::entry(Action::UserUpdated, target, change, seals, cx),
+        }
+    }
+}
+
+/// A person who is not deleted, with their sealed key where they have one.
+async fn find_with_key(
+    id: UserId,
+    db: &mut PgConnection,
+) -> Result<Option<(User, Option<Vec<u8>>)>, Fault> {
+    let row = sqlx::query!(
+        r#"
+        select id as "id: UserId", version, status, admin, email, email_verified, username, phone_number, phone_number_verified,
+               name, claims, external_ids, attributes, password_change_required, created_at, updated_at,
+               sealed_key as "sealed_key?"
+          from "user"
+          left join person_key on person_key.user_id = "user".id
+         where id = $1
+           and deleted_at is null"#,
+        id.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let person = Row {
+        id: row.id,
+        version: row.version,
+        status: row.status,
+        admin: row.admin,
+        email: row.email,
+        email_verified: row.email_verified,
+        username: row.username,
+        phone_number: row.phone_number,
+        phone_number_verified: row.phone_number_verified,
+        name: row.name,
+        claims: row.claims,
+        external_ids: row.external_ids,
+        attributes: row.attributes,
+        password_change_required: row.password_change_required,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    };
+    Ok(Some((person.try_into()?, row.sealed_key)))
+}
+
+/// Writes the fields where the person is at one of `versions` (`None`: at any), the event and the audit row with them, and gives the new
+/// version. Of racing writers that name the same version exactly one finds it: the guard is in the statement. The event is made of the
+/// written row, so after the row's lock was taken. `ends`: and ends everything given out before. Of somebody whom no search finds yet
+/// ([`store::index_older`]) that stays so.
+async fn write(
+    id: UserId,
+    fields: &Fields,
+    versions: Option<&[i64]>,
+    ends: bool,
+    Told { members, entry }: Told,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, sqlx::Error> {
+    let version = sqlx::query_scalar!(
+        r#"
+        with changed as (
+            update "user"
+               set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
+                   phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
+                   tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
+                   external_ids = $16, attributes = $17, name_folded = case when name_folded is not null then $18 end,
+                   version = version + 1,
+                   updated_at = $15
+             where id = $1
+               and deleted_at is null
+               and ($2::bigint[] is null or version = any ($2))
+            returning version
+        ), told as (
+            insert into event (type, user_id, version, occurred_at, fields)
+            select 'user.updated', $1, version, $15, $19
+              from changed
+        )
+        insert into audit (id, occurred_at, action, actor_kind, actor_id, client_id, target_kind, target_id, user_id, version, sealed, ip,
+                           user_agent, sealed_origin, via, request_id)
+        select $20, $15, $21, $22, $23, $24, $25, $26, $1, version, $27, $28, $29, $30, $31, $32
+          from changed
+        returning version"#,
+        id.0,
+        versions as Option<&[i64]>,
+        fields.status.as_str(),
+        fields.admin,
+        fields.email,
+        fields.email.as_deref().map(fold),
+        fields.email_verified,
+        fields.username,
+        fields.username.as_deref().map(fold),
+        fields.phone_number,
+        fields.phone_number_verified,
+        fields.name,
+        serde_json::to_value(&fields.claims).unwrap_or(Value::Null),
+        ends,
+        now,
+        json!(fields.external_ids),
+        json!(fields.attributes),
+        words::name_folded(fields.name.as_deref()),
+        &members,
+        entry.id,
+        entry.action,
+        entry.actor_kind,
+        entry.actor_id,
+        entry.client_id,
+        entry.target_kind,
+        entry.target_id,
+        entry.sealed,
+        entry.ip,
+        entry.user_agent,
+        entry.sealed_origin,
+        entry.via,
+        entry.request_id,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(version.flatten())
+}

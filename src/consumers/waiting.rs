@@ -43,6 +43,9 @@ pub(crate) async fn waiting(State(app): State<App>, request: Request, next: Next
     };
     let until = Instant::now() + patience(&parts.headers);
     let person = person_of(parts.uri.path());
+    if person.is_none() && parts.uri.path() != "/api/v1/users" {
+        return invalid("Only a change of one person is waited for.").into_response();
+    }
     parts.uri = uri;
     let answer = next.run(Request::from_parts(parts, body)).await;
     let made = answer.headers().get(header::LOCATION);

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod change;
 mod claims;
 mod document;
+mod documents;
 mod export;
 mod fold;
 pub(crate) mod history;
@@ -24,12 +25,13 @@ mod words;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use claims::{claim_names, is_claim, opens};
+pub(crate) use documents::documents;
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};
 pub(crate) use model::{SignIn, Status, User, epoch};
 pub(crate) use operations::{SetPassword, UserError, create, get, set_password};
 pub(crate) use own_password::{ChoiceError, choose_password};
 pub(crate) use store::{
-    any, documents, find_many, find_sign_in, find_sign_in_by_id, find_standing, find_version,
+    any, find_many, find_sign_in, find_sign_in_by_id, find_standing, find_version,
     renew_password_hash,
 };

@@ -1,6 +1,6 @@
 //! People's SQL.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
@@ -111,18 +111,6 @@ pub(crate) async fn find_many(ids: &[UserId], db: &mut PgConnection) -> Result<V
     .fetch_all(db)
     .await?;
     rows.into_iter().map(TryInto::try_into).collect()
-}
-
-/// The same, each as JSON as the API shows them.
-pub(crate) async fn documents(
-    ids: &[UserId],
-    db: &mut PgConnection,
-) -> Result<HashMap<UserId, String>, Fault> {
-    let people = find_many(ids, db).await?;
-    let written = people
-        .iter()
-        .map(|user| (user.id, Value::Object(user.to_json()).to_string()));
-    Ok(written.collect())
 }
 
 /// The same, locked until the transaction ends: changes of one person follow one another.

@@ -162,11 +162,17 @@ async fn consumers_are_registered_by_callers_with_all_scopes() {
 async fn a_consumer_sees_its_view_wherever_it_looks() {
     // S-147, S-150: every route, with a token that has every scope.
     let server = Server::start().await;
-    let hidden = ["Hidden", "+4930555", "hidden-user", "Hiddenburg"];
+    let hidden = [
+        "Hidden",
+        "+4930555",
+        "hidden-user",
+        "Hiddenburg",
+        "hidden-key",
+    ];
     let ada = server
         .user(json!({
             "email": "ada@example.com", "name": hidden[0], "phone_number": hidden[1], "username": hidden[2],
-            "address": { "country": "UK", "locality": hidden[3] },
+            "address": { "country": "UK", "locality": hidden[3] }, "external_ids": { "shop": hidden[4] },
         }))
         .await;
     let client = consumer(
@@ -239,6 +245,8 @@ async fn a_consumer_sees_its_view_wherever_it_looks() {
         "status=active",
         "updated_since=2020-01-01T00:00:00Z",
         "q=hidden",
+        "external_id=shop%3Ahidden-key",
+        "at=2026-01-01T00:00:00Z",
     ] {
         get(&format!("/api/v1/users?{oracle}"))
             .await
@@ -556,7 +564,7 @@ async fn digests(copy: &Copy<'_>) -> (i64, BTreeMap<i64, (i64, String)>) {
 async fn digests_kept_up_are_those_of_a_copy() {
     let server = Server::start().await;
     let token = server.admin_token().await;
-    let view = json!({ "country": "address.country", "mail": "email", "verified": "email_verified", "customer": "phone_number" });
+    let view = json!({ "country": "address.country", "mail": "email", "verified": "email_verified", "customer": "external_ids.billing" });
     // Some people are there before the consumer, more than a feed is filled with at once.
     let before = (0..8).map(|part| {
         let (server, token) = (&server, &token);
@@ -597,8 +605,8 @@ async fn digests_kept_up_are_those_of_a_copy() {
                 let (method, body) = match round % 6 {
                     0 => (Method::PATCH, Some(json!({ "email": format!("n{writer}-{round}é@example.com") }))),
                     1 => (Method::PATCH, Some(json!({ "address": { "country": country }, "email_verified": true }))),
-                    2 => (Method::PATCH, Some(json!({ "name": format!("{round}"), "phone_number": null }))),
-                    3 => (Method::PATCH, Some(json!({ "phone_number": format!("+49301{writer}{round}"), "address": null }))),
+                    2 => (Method::PATCH, Some(json!({ "name": format!("{round}"), "external_ids": { "billing": null } }))),
+                    3 => (Method::PATCH, Some(json!({ "external_ids": { "billing": format!("cus-{writer}-{round}"), "shop": format!("{writer}-{round}") }, "address": null }))),
                     4 if writer == 0 => (Method::DELETE, None),
                     _ => (Method::PATCH, Some(json!({ "email_verified": false }))),
                 };

@@ -72,7 +72,7 @@ async fn a_person_sees_their_applications_and_takes_their_access_away() {
             .status,
         403
     );
-    assert_eq!(remove(&mut browser, "c_unknown").await, 404);
+    assert_eq!(remove(&mut browser, "unknown").await, 404);
     let active = async |application: &Application<'_>, tokens: &Tokens| {
         application.client.introspect(&tokens.access).await["active"] == true
     };

@@ -369,7 +369,7 @@ async fn applications_are_told_by_tokens_of_their_own_kind() {
     let uri = other.url();
     let further = [
         ("--backchannel-logout-uri", uri.as_str()),
-        ("--id-token-signed-response-alg", "ES256"),
+        ("--id-token-signing-alg", "ES256"),
     ];
     let wiki = named(&server, "wiki", &further).await;
     let stranger = named(&server, "mail", &further).await;

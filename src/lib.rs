@@ -32,8 +32,6 @@ mod events;
 #[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
 #[allow(dead_code, unused_imports, reason = "callers arrive one by one")]
 mod families;
-#[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-#[allow(dead_code, unused_imports, reason = "callers arrive one by one")]
 mod fetch;
 #[cfg(test)]
 mod fuzz;

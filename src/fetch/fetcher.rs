@@ -24,8 +24,8 @@ use crate::meters::{FetchOutcome, Meters};
 
 /// From the first step to the answer's last byte.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection may lie idle: shorter than what other servers grant theirs.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long a connection may lie idle: shorter than the five seconds after which some servers close theirs.
+const IDLE: Duration = Duration::from_secs(4);
 /// Idle connections to one server.
 const IDLE_PER_HOST: usize = 32;
 /// Bytes of an answer's head.

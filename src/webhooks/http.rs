@@ -23,10 +23,13 @@ use super::shapes::{
 use crate::cx::Cx;
 use crate::fetch::Destination;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
-use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query};
+use crate::http::{ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED};
+use crate::idempotency::Claim;
 use crate::kernel::clock;
 
 const PATH: &str = "/api/v1/webhooks";
+/// What an idempotency key is for.
+const CREATION: &str = "POST /api/v1/webhooks";
 /// Items in a page, at most and unless asked for otherwise.
 const MAX_LIMIT: usize = 200;
 const DEFAULT_LIMIT: usize = 50;
@@ -45,8 +48,13 @@ pub(crate) async fn list(cx: Cx, query: Query) -> Result<Response, Problem> {
 }
 
 /// `POST /api/v1/webhooks`.
-#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", request_body = WebhookNewShape, responses((status = 201, description = "The webhook, with the one look at its secret", body = WebhookShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
+#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = WebhookNewShape, responses((status = 201, description = "The webhook, with the one look at its secret", body = WebhookShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+pub(crate) async fn create(
+    cx: Cx,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let claim = Claim::new(&key, CREATION, &body.value, &cx);
     let mut fields = Fields::of(body, "application/json")?;
     let url = fields.url();
     let description = fields.description();
@@ -73,11 +81,17 @@ pub(crate) async fn create(cx: Cx, body: JsonBody) -> Result<Response, Problem> 
         paused: paused.unwrap_or(false),
         from_the_beginning: from.as_deref() == Some("beginning"),
     };
-    let shown = operations::create(wanted, &cx).await?;
-    let location = format!("{PATH}/{}", shown.webhook.id);
-    let mut response = one(&shown, StatusCode::CREATED);
-    if let Ok(location) = HeaderValue::try_from(location) {
-        response.headers_mut().insert(header::LOCATION, location);
+    let told = operations::create(wanted, claim.as_ref(), &cx).await?;
+    let id = told.view["id"].as_str().unwrap_or("");
+    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
+    let version = told.view["version"].as_i64().unwrap_or(1);
+    let mut response = answer(version, StatusCode::CREATED, told.view);
+    let headers = response.headers_mut();
+    if let Ok(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    if told.earlier {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     Ok(response)
 }
@@ -379,11 +393,11 @@ fn paged<T, P: Serialize>(
 }
 
 fn one(shown: &Shown, status: StatusCode) -> Response {
-    let mut view = shown.webhook.view();
-    if let Some(secret) = &shown.secret {
-        view["secret"] = Value::String(secret.expose().clone());
-    }
-    let etag = HeaderValue::from(ETag(shown.webhook.version));
+    answer(shown.webhook.version, status, shown.view())
+}
+
+fn answer(version: i64, status: StatusCode, view: Value) -> Response {
+    let etag = HeaderValue::from(ETag(version));
     private((status, [(header::ETAG, etag)], Json(view)).into_response())
 }
 
@@ -413,6 +427,7 @@ impl From<WebhookError> for Problem {
             }
             WebhookError::NothingThere => Self::new(ProblemKind::Invalid)
                 .field("", "Nothing that has been sent lies there."),
+            WebhookError::Claim(error) => error.into(),
             WebhookError::Fault(fault) => fault.into(),
         }
     }

@@ -20,6 +20,7 @@ use crate::db::OnConstraint;
 use crate::events::Reader;
 use crate::fetch::{Destination, FetchError};
 use crate::http::IfMatch;
+use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::id::uuid_v7;
 use crate::kernel::seal::SealingKeys;
 use crate::kernel::{Fault, Secret, UserId, clock};
@@ -38,12 +39,19 @@ pub(crate) enum WebhookError {
     TooMany,
     /// Nothing was changed in that time.
     NothingThere,
+    Claim(ClaimError),
     Fault(Fault),
 }
 
 impl From<Fault> for WebhookError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<ClaimError> for WebhookError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
     }
 }
 
@@ -75,6 +83,22 @@ pub(super) struct Changes {
 pub(super) struct Shown {
     pub(super) webhook: Webhook,
     pub(super) secret: Option<Secret<String>>,
+}
+
+impl Shown {
+    pub(super) fn view(&self) -> Value {
+        let mut view = self.webhook.view();
+        if let Some(secret) = &self.secret {
+            view["secret"] = Value::String(secret.expose().clone());
+        }
+        view
+    }
+}
+
+/// A new webhook as it is shown, or was to an earlier request with the same key.
+pub(super) struct Told {
+    pub(super) view: Value,
+    pub(super) earlier: bool,
 }
 
 /// What is sent once more.
@@ -143,8 +167,13 @@ pub(super) async fn find(id: Uuid, cx: &Cx) -> Result<Webhook, WebhookError> {
     found.ok_or(WebhookError::Unknown)
 }
 
-/// Makes a webhook. Its secret is told here and never again.
-pub(super) async fn create(wanted: Wanted, cx: &Cx) -> Result<Shown, WebhookError> {
+/// Makes a webhook; of requests with the same claim the first makes one. Its secret is told here and never again.
+pub(super) async fn create(
+    wanted: Wanted,
+    claim: Option<&Claim>,
+    cx: &Cx,
+) -> Result<Told, WebhookError> {
+    // Before an earlier answer is given again, for it holds the secret.
     check_rank(cx)?;
     check_url(&wanted.url, cx).await?;
     let id = uuid_v7(cx.now);
@@ -153,6 +182,12 @@ pub(super) async fn create(wanted: Wanted, cx: &Cx) -> Result<Shown, WebhookErro
     let reader = reader(wanted.consumer.as_deref(), cx).await?;
     let feed = reader.ok_or(WebhookError::UnknownConsumer)?.feed;
     let mut tx = cx.begin().await?;
+    if let Some(claim) = claim
+        && let Some(view) = claim.redeem(&mut tx, cx).await?
+    {
+        let earlier = true;
+        return Ok(Told { view, earlier });
+    }
     let new = New {
         id,
         url: wanted.url.as_str(),
@@ -184,11 +219,14 @@ pub(super) async fn create(wanted: Wanted, cx: &Cx) -> Result<Shown, WebhookErro
         cx,
     )
     .await?;
+    let secret = Some(secret.text());
+    let view = Shown { webhook, secret }.view();
+    if let Some(claim) = claim {
+        claim.keep(&view, None, &mut tx, cx).await?;
+    }
     tx.commit().await?;
-    Ok(Shown {
-        webhook,
-        secret: Some(secret.text()),
-    })
+    let earlier = false;
+    Ok(Told { view, earlier })
 }
 
 /// Changes a webhook. Another origin gets a new secret, and the old ones end at once: whoever is there now never learns what messages to

@@ -184,7 +184,7 @@ impl Shift {
         let worker = worker::run(self.app.clone(), self.worker, self.pulse.clone(), orders);
         self.workers.spawn(async move {
             if let Err(fault) = worker.await {
-                tracing::warn!(cause = %fault, webhook.id = %id, "a webhook lost the database; it begins again where it was");
+                tracing::warn!(cause = %fault, webhook.id = %id, "a webhook's deliveries broke off; they begin again where they were");
                 sleep(RETRY).await;
             }
         });

@@ -229,6 +229,33 @@ async fn another_origin_gets_another_secret() {
 }
 
 #[tokio::test]
+async fn a_key_makes_one_webhook_for_whoever_may_still_make_it() {
+    // S-157
+    let server = server().await;
+    let sink = Sink::start().await;
+    let make = async |token: &str, url: &str| {
+        let request = server
+            .request(Method::POST, PATH)
+            .bearer_auth(token)
+            .header("idempotency-key", "one")
+            .json(&json!({ "url": url }));
+        Answer::of(request).await
+    };
+    let token = server.admin_token().await;
+    let first = make(&token, &sink.url).await;
+    let again = make(&token, &sink.url).await;
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.text, again.text);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(make(&token, &format!("{}2", sink.url)).await.status, 422);
+    let less = server.token("clients:write").await;
+    assert_eq!(make(&less, &sink.url).await.status, 403);
+    let list = call(&server, Method::GET, PATH, None).await.json();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn only_holders_of_all_scopes_make_and_change_webhooks() {
     // S-147, S-149
     let server = server().await;

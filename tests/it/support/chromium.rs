@@ -114,8 +114,19 @@ impl Chromium {
 
     /// What a person reads on the page.
     pub(crate) async fn text(&self) -> String {
-        let body = self.client.find(Locator::Css("body")).await.unwrap();
-        body.text().await.unwrap()
+        let read = async {
+            loop {
+                // A page that goes on by itself takes its elements along.
+                if let Ok(body) = self.client.find(Locator::Css("body")).await
+                    && let Ok(text) = body.text().await
+                {
+                    return text;
+                }
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), read)
+            .await
+            .expect("a page that stays")
     }
 
     pub(crate) async fn fill(&self, css: &str, text: &str) {

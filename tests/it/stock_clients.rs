@@ -198,5 +198,6 @@ async fn openid_client_logs_a_user_in_refreshes_and_logs_out() {
         (&json!("invalid_grant"), &json!({ "active": false }))
     );
     assert_eq!(browser.account().await, 303);
+    drop(answers);
     assert!(node.wait().await.unwrap().success());
 }

@@ -20,8 +20,6 @@ pub mod cli;
 mod client_auth;
 mod clients;
 pub mod config;
-#[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-#[allow(dead_code, unused_imports, reason = "callers arrive one by one")]
 mod consent;
 mod consumers;
 mod credentials;
@@ -29,8 +27,6 @@ mod cx;
 mod db;
 mod discovery;
 mod events;
-#[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-#[allow(dead_code, unused_imports, reason = "callers arrive one by one")]
 mod families;
 mod fetch;
 #[cfg(test)]

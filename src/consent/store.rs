@@ -53,7 +53,6 @@ pub(crate) struct ConsentRow {
     pub(crate) client_id: String,
     /// Scopes, and claims that were asked for by name (`claim:…`).
     pub(crate) granted: Vec<String>,
-    pub(crate) granted_at: OffsetDateTime,
 }
 
 /// What a person granted, last granted first.
@@ -61,7 +60,7 @@ pub(crate) async fn list(user: UserId, db: &mut PgConnection) -> Result<Vec<Cons
     let rows = sqlx::query_as!(
         ConsentRow,
         "
-        select client_id, granted, granted_at
+        select client_id, granted
           from consent
          where user_id = $1
          order by granted_at desc, client_id

@@ -6,8 +6,6 @@ pub(crate) mod embedded;
 mod invalidation;
 pub(crate) mod locks;
 mod pool;
-#[expect(clippy::allow_attributes, reason = "callers arrive one by one")]
-#[allow(dead_code, reason = "callers arrive one by one")]
 pub(crate) mod spend;
 
 pub(crate) use constraint::{OnConstraint, Rule};

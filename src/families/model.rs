@@ -37,12 +37,9 @@ pub(crate) struct Standing {
 
 /// A family as its person sees it among their applications.
 pub(crate) struct FamilyRow {
-    pub(crate) id: FamilyId,
     pub(crate) client_id: ClientId,
     pub(crate) session_id: Uuid,
-    pub(crate) scope: ScopeSet,
     pub(crate) offline: bool,
-    pub(crate) created_at: OffsetDateTime,
     pub(crate) last_used_at: OffsetDateTime,
     pub(crate) ended: Option<(OffsetDateTime, EndReason)>,
 }

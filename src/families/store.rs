@@ -164,7 +164,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<FamilyRow>, Fault> {
     let rows = sqlx::query!(
         r#"
-        select f.id as "id: FamilyId", f.client_id, f.session_id, f.scope, f.offline, f.created_at, f.last_used_at, f.ended_at, f.end_reason
+        select f.id as "id: FamilyId", f.client_id, f.session_id, f.offline, f.last_used_at, f.ended_at, f.end_reason
           from token_family f
           join "user" u on u.id = f.user_id
          where f.user_id = $1
@@ -181,12 +181,9 @@ pub(crate) async fn list(
         .map(|row| {
             let reason = row.end_reason.as_deref().and_then(EndReason::parse);
             Ok(FamilyRow {
-                id: row.id,
                 client_id: client(&row.client_id, row.id)?,
                 session_id: row.session_id,
-                scope: scope(&row.scope, row.id)?,
                 offline: row.offline,
-                created_at: row.created_at,
                 last_used_at: row.last_used_at,
                 ended: row.ended_at.zip(reason),
             })

@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use super::attributes::judge_attributes;
 use super::model::{Fields, Status, User};
-use super::operations::{
-    UNIQUE, Update, UserError, apply, changed, check_rank, judge_attributes, overtaken,
-};
+use super::operations::{UNIQUE, Update, UserError, apply, changed, check_rank, overtaken};
 use super::store::{self, Row};
-use super::{fold, words};
+use super::{fold, index, words};
 use crate::audit::{self, Action, Change, Entry, Seals, Target};
 use crate::cx::Cx;
 use crate::db::OnConstraint;
@@ -127,10 +126,10 @@ async fn under_lock(
     let Some(version) = version else {
         return Err(overtaken(&before, if_match, &mut tx, cx).await);
     };
-    store::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
+    index::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
-    store::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
+    index::index(id, Some(&before.fields), Some(&fields), &mut tx).await?;
     if ends {
         sessions::end_all(id, &mut tx, cx).await?;
     }
@@ -210,7 +209,7 @@ async fn find_with_key(
 /// Writes the fields where the person is at one of `versions` (`None`: at any), the event and the audit row with them, and gives the new
 /// version. Of racing writers that name the same version exactly one finds it: the guard is in the statement. The event is made of the
 /// written row, so after the row's lock was taken. `ends`: and ends everything given out before. Of somebody whom no search finds yet
-/// ([`store::index_older`]) that stays so.
+/// ([`super::index_older`]) that stays so.
 async fn write(
     id: UserId,
     fields: &Fields,

@@ -10,7 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::document::Wrong;
 use super::export;
-use super::operations::{self, SetPassword, Update, UserError};
+use super::operations::{self, Update, UserError};
+use super::password::{self, SetPassword};
 use super::patch::{JsonPatch, PatchError};
 use super::search::{Filter, Search, Sort};
 use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
@@ -350,7 +351,7 @@ pub(crate) async fn put_password(
         password: Secret::new(password),
         change_required,
     };
-    let user = operations::set_password(id, set, &if_match, &cx).await?;
+    let user = password::set_password(id, set, &if_match, &cx).await?;
     Ok(no_content(&user))
 }
 
@@ -361,7 +362,7 @@ pub(crate) async fn require_password_change(
     PersonPath(id): PersonPath,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
-    let user = operations::require_password_change(id, &if_match, &cx).await?;
+    let user = password::require_password_change(id, &if_match, &cx).await?;
     Ok(no_content(&user))
 }
 

@@ -2,7 +2,7 @@
 
 use super::model::User;
 use super::operations::{UserError, admins_only};
-use super::store;
+use super::{index, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::credentials::throttle;
 use crate::cx::Cx;
@@ -21,7 +21,7 @@ pub(crate) async fn restore(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<U
     let version = store::restore(id, if_match.versions(), cx.now, &mut tx)
         .await?
         .ok_or(UserError::Stale)?;
-    store::index(id, None, Some(&before.fields), &mut tx).await?;
+    index::index(id, None, Some(&before.fields), &mut tx).await?;
     events::append(EventKind::Restored, id, version, cx.now, &mut tx).await?;
     let change = Change::default();
     audit::record(
@@ -52,7 +52,7 @@ pub(crate) async fn erase(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<(),
     let version = store::erase(id, if_match.versions(), cx.now, &mut tx)
         .await?
         .ok_or(UserError::Stale)?;
-    store::hold_external_ids(id, Some(&person.fields), None, &mut tx).await?;
+    index::hold_external_ids(id, Some(&person.fields), None, &mut tx).await?;
     let identifiers = [&person.fields.email, &person.fields.username];
     throttle::erase(id, identifiers.into_iter().flatten(), &mut tx).await?;
     audit::blank(id, &mut tx).await?;

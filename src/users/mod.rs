@@ -1,6 +1,6 @@
 //! People: the single source of truth for who they are, and its REST API.
 
-mod attributes;
+pub(crate) mod attributes;
 pub(crate) mod batch;
 mod change;
 mod claims;
@@ -14,9 +14,8 @@ mod index;
 mod life;
 mod model;
 mod operations;
-mod own_password;
+mod password;
 mod patch;
-pub(crate) mod schema;
 mod search;
 pub(crate) mod shapes;
 mod store;
@@ -29,9 +28,10 @@ pub(crate) use documents::documents;
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};
 pub(crate) use model::{SignIn, Status, User, epoch};
-pub(crate) use operations::{SetPassword, UserError, create, get, set_password};
-pub(crate) use own_password::{ChoiceError, choose_password};
+pub(crate) use operations::{UserError, create, get};
+pub(crate) use password::{
+    ChoiceError, SetPassword, choose_password, renew_password_hash, set_password,
+};
 pub(crate) use store::{
     any, find_many, find_sign_in, find_sign_in_by_id, find_standing, find_version,
-    renew_password_hash,
 };

@@ -2,23 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sqlx::PgConnection;
 
-use super::attributes::Declared;
+use super::attributes::judge_attributes;
 use super::document::{OWNED, Wrong};
 use super::model::{Fields, User};
+use super::password::{self, SetPassword};
 use super::patch::{self, JsonPatch, PatchError};
 use super::search::{self, Filter, Page, Position};
-use super::{store, validate};
+use super::{index, store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
-use crate::credentials::{self, PolicyError, throttle};
+use crate::credentials::PolicyError;
 use crate::cx::Cx;
 use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
 use crate::idempotency::{Claim, ClaimError};
-use crate::kernel::{Fault, Secret, UserId};
+use crate::kernel::{Fault, UserId};
 use crate::keys::person;
 use crate::sessions;
 
@@ -82,13 +83,6 @@ pub(crate) enum Update {
     Replace(Map<String, Value>),
 }
 
-/// A password for a person.
-pub(crate) struct SetPassword {
-    pub(crate) password: Secret<String>,
-    /// It is good for one sign-in, at which the person chooses their own.
-    pub(crate) change_required: bool,
-}
-
 /// Changes that a caller whose version is stale is told of.
 const CHANGES: i64 = 100;
 
@@ -150,7 +144,7 @@ pub(crate) async fn create(
         return Err(UserError::AdminsOnly);
     }
     let hash = match &password {
-        Some(set) => Some(hash(&set.password, &fields, cx).await?),
+        Some(set) => Some(password::hash(&set.password, &fields, cx).await?),
         None => None,
     };
     let user = User {
@@ -201,64 +195,6 @@ pub(crate) async fn create(
     Ok(made)
 }
 
-/// Declares what people's attributes are from now on. People who are there stay as they are: whoever changes somebody's attributes makes
-/// them fit.
-pub(crate) async fn declare(
-    schema: Value,
-    if_match: &IfMatch,
-    cx: &Cx,
-) -> Result<Declared, UserError> {
-    admins_only(true, cx)?;
-    let mut tx = cx.begin().await?;
-    let before = store::attribute_schema(&mut tx).await?;
-    let present = before.as_ref().map_or(0, |(version, ..)| *version);
-    if !if_match.allows(present) {
-        return Err(UserError::Stale);
-    }
-    let declared = Declared::new(present + 1, schema, cx.now).map_err(UserError::Invalid)?;
-    store::insert_attribute_schema(declared.version, &declared.schema, cx.now, &mut tx)
-        .await
-        .on_constraint(&[("attribute_schema_pkey", || UserError::Stale)])?;
-    audit::record(
-        Action::AttributesDeclared,
-        Target::AttributeSchema(declared.version),
-        Change {
-            before: before.map(|(_, schema, _)| schema),
-            after: Some(declared.schema.clone()),
-        },
-        &mut tx,
-        cx,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(declared)
-}
-
-/// Refuses attributes that are not as declared. Those that a change leaves alone may be older than the schema.
-pub(super) async fn judge_attributes(
-    before: Option<&Fields>,
-    after: &Fields,
-    db: &mut PgConnection,
-    cx: &Cx,
-) -> Result<(), UserError> {
-    let same = before.map_or(after.attributes.is_empty(), |b| {
-        b.attributes == after.attributes
-    });
-    if same {
-        return Ok(());
-    }
-    let wrong = match cx.app.attributes.present(db).await? {
-        Some(declared) => declared.judge(&after.attributes),
-        None if after.attributes.is_empty() => Vec::new(),
-        None => vec![Wrong::new("attributes", "No attributes are declared.")],
-    };
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(UserError::Invalid(wrong))
-    }
-}
-
 /// Hides a person, and ends their sessions and tokens.
 pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<(), UserError> {
     let mut tx = cx.begin().await?;
@@ -270,7 +206,7 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
     let Some(version) = version else {
         return Err(overtaken(&before, if_match, &mut tx, cx).await);
     };
-    store::index(id, Some(&before.fields), None, &mut tx).await?;
+    index::index(id, Some(&before.fields), None, &mut tx).await?;
     sessions::end_all(id, &mut tx, cx).await?;
     events::append(EventKind::Deleted, id, version, cx.now, &mut tx).await?;
     audit::record(
@@ -284,103 +220,10 @@ pub(crate) async fn delete(id: UserId, if_match: &IfMatch, cx: &Cx) -> Result<()
     Ok(tx.commit().await?)
 }
 
-/// Sets a person's password, ends their sessions and tokens, and lifts what wrong passwords brought upon them.
-pub(crate) async fn set_password(
-    id: UserId,
-    set: SetPassword,
-    if_match: &IfMatch,
-    cx: &Cx,
-) -> Result<User, UserError> {
-    let person = get(id, cx).await?;
-    admins_only(person.fields.admin, cx)?;
-    // Hashed before the transaction: it takes its time.
-    let hash = hash(&set.password, &person.fields, cx).await?;
-    let mut tx = cx.begin().await?;
-    let before = store::find_for_update(id, &mut tx)
-        .await?
-        .ok_or(UserError::Unknown)?;
-    admins_only(before.fields.admin, cx)?;
-    let version = store::update_password(
-        id,
-        &hash,
-        set.change_required,
-        if_match.versions(),
-        cx.now,
-        &mut tx,
-    )
-    .await?
-    .ok_or(UserError::Stale)?;
-    sessions::end_all(id, &mut tx, cx).await?;
-    throttle::clear(id, &mut tx).await?;
-    let demanded = demand_changed(before.password_change_required, set.change_required);
-    events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
-    audit::record(
-        Action::PasswordSet,
-        Target::Changed(id, version),
-        password_change(before.password_change_required, set.change_required),
-        &mut tx,
-        cx,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(User {
-        version,
-        password_change_required: set.change_required,
-        updated_at: cx.now,
-        ..before
-    })
-}
-
-/// Demands that the person signs in anew and then chooses a new password. Whoever has the old one is out.
-pub(crate) async fn require_password_change(
-    id: UserId,
-    if_match: &IfMatch,
-    cx: &Cx,
-) -> Result<User, UserError> {
-    let mut tx = cx.begin().await?;
-    let before = store::find_for_update(id, &mut tx)
-        .await?
-        .ok_or(UserError::Unknown)?;
-    admins_only(before.fields.admin, cx)?;
-    let version = store::require_password_change(id, if_match.versions(), cx.now, &mut tx)
-        .await?
-        .ok_or(UserError::Stale)?;
-    sessions::end_all(id, &mut tx, cx).await?;
-    let demanded = demand_changed(before.password_change_required, true);
-    events::append_update(id, version, &demanded, cx.now, &mut tx).await?;
-    audit::record(
-        Action::PasswordChangeRequired,
-        Target::Changed(id, version),
-        password_change(before.password_change_required, true),
-        &mut tx,
-        cx,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(User {
-        version,
-        password_change_required: true,
-        updated_at: cx.now,
-        ..before
-    })
-}
-
 fn read(document: Map<String, Value>) -> Result<Fields, Vec<Wrong>> {
     let fields = Fields::from_json(document)?;
     validate::validate(&fields)?;
     Ok(fields)
-}
-
-async fn hash(
-    password: &Secret<String>,
-    fields: &Fields,
-    cx: &Cx,
-) -> Result<Secret<String>, UserError> {
-    let known = [&fields.email, &fields.username, &fields.name];
-    credentials::policy::check(password.expose(), known, &cx.app.config.passwords)
-        .map_err(UserError::Password)?;
-    let hasher = &cx.app.hasher;
-    Ok(hasher.hash(&hasher.place()?, password).await?)
 }
 
 /// The fields after the update. The server's own members may be repeated as they are, not changed; a changed address or number is
@@ -522,22 +365,6 @@ pub(super) fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), U
         b.admin != after.admin || (b.admin && door(b) != door(after)),
         cx,
     )
-}
-
-/// What others see of a new password: whether another is demanded.
-pub(super) fn demand_changed(was: bool, is: bool) -> Vec<String> {
-    let name = (was != is).then(|| "password_change_required".to_owned());
-    name.into_iter().collect()
-}
-
-/// A change of the password: whether a new one is demanded, where that changed; the password itself is told by the action alone.
-pub(super) fn password_change(before: bool, after: bool) -> Change {
-    let told =
-        |required: bool| (before != after).then(|| json!({ "password_change_required": required }));
-    Change {
-        before: told(before),
-        after: told(after),
-    }
 }
 
 /// The members that differ: as they were, and as they are.

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::super::SignIn;
 use super::operations::{demand_changed, password_change};
-use super::{SignIn, store};
+use super::store::{self, Seen};
 use crate::audit::{self, Action, Target};
 use crate::credentials::{self, PolicyError, Present};
 use crate::cx::Cx;
@@ -63,9 +64,11 @@ pub(crate) async fn choose_password(
     }
     let hash = hasher.hash(&place, password).await?;
     let mut tx = cx.begin().await?;
-    let (version, tokens_valid_from) = store::replace_own_password(person, &hash, cx.now, &mut tx)
-        .await?
-        .ok_or(ChoiceError::Overtaken)?;
+    let seen = Seen::Epoch(person.tokens_valid_from);
+    let (version, tokens_valid_from) =
+        store::update_password(person.id, Some(&hash), false, seen, cx.now, &mut tx)
+            .await?
+            .ok_or(ChoiceError::Overtaken)?;
     sessions::end_all(person.id, &mut tx, cx).await?;
     let demanded = demand_changed(person.password_change_required, false);
     events::append_update(person.id, version, &demanded, cx.now, &mut tx).await?;

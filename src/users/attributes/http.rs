@@ -5,9 +5,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::attributes::Declared;
-use super::operations::{self, UserError};
-use super::shapes::SchemaShape;
+use super::super::operations::UserError;
+use super::super::shapes::SchemaShape;
+use super::{Declared, operations};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals};
 use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind};

@@ -1,10 +1,13 @@
-//! Brings what people are found by up to this release: people from before it have no words yet.
+//! What people are found by, and bringing it up to this release: people from before it have no words yet.
+
+mod store;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::{Connection, PgConnection};
 
-use super::store;
+pub(super) use store::{hold_external_ids, index, listed, pairs, searched_attributes};
+
 use crate::cx::Cx;
 use crate::kernel::Fault;
 

@@ -3,6 +3,10 @@
 //! A schema is judged once, when it is declared: it refers to nothing, so nothing is ever fetched and judging a person costs no more than the
 //! two documents are long; its patterns run in linear time (checklist 178).
 
+pub(crate) mod http;
+mod operations;
+mod store;
+
 use std::sync::{Arc, Mutex};
 
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -11,8 +15,9 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::document::Wrong;
-use super::store;
 use crate::kernel::Fault;
+
+pub(super) use operations::judge_attributes;
 
 /// Characters of a value, and bytes of a name, that can be filtered by.
 const VALUE: usize = 200;
@@ -53,14 +58,14 @@ impl Attributes {
         &self,
         db: &mut PgConnection,
     ) -> Result<Option<Arc<Declared>>, Fault> {
-        let Some(version) = store::attribute_schema_version(db).await? else {
+        let Some(version) = store::newest_version(db).await? else {
             return Ok(None);
         };
         let known = self.0.lock().ok().and_then(|known| known.clone());
         if let Some(known) = known.filter(|known| known.version == version) {
             return Ok(Some(known));
         }
-        let Some((version, schema, created_at)) = store::attribute_schema(db).await? else {
+        let Some((version, schema, created_at)) = store::newest(db).await? else {
             return Ok(None);
         };
         let declared = Declared::new(version, schema, created_at)

@@ -13,7 +13,7 @@ use super::{CliError, output};
 use crate::app::App;
 use crate::clients::{
     self, About, ApplicationType, AuthMethod, Client, ClientError, Grant, KeySource, Registration,
-    ResponseMode, SignOn, StoredSecret,
+    ResponseMode, SignOn, StoredSecret, likely_alg,
 };
 use crate::cx::{Actor, Cx};
 use crate::http::IfMatch;
@@ -375,14 +375,16 @@ impl Create {
             refresh_token_lifetime: s.refresh_token_lifetime,
         };
         let asserts = self.auth_method == AuthMethod::PrivateKeyJwt;
+        let keys = match self.jwks {
+            Some(file) => Some(KeySource::ByValue(key_set(&file)?)),
+            None => self.jwks_uri.map(KeySource::ByUri),
+        };
+        let alg = self.auth_signing_alg;
         Ok(Registration {
             name: self.name,
             auth_method: self.auth_method,
-            assertion_alg: self.auth_signing_alg.or(asserts.then_some(Alg::Es256)),
-            keys: match self.jwks {
-                Some(file) => Some(KeySource::ByValue(key_set(&file)?)),
-                None => self.jwks_uri.map(KeySource::ByUri),
-            },
+            assertion_alg: alg.or_else(|| asserts.then(|| likely_alg(keys.as_ref()))),
+            keys,
             grants,
             scopes,
             audiences: self.audiences,

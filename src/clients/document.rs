@@ -7,7 +7,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{
     About, ApplicationType, AuthMethod, Client, Grant, KeySource, Registration, RegistrationError,
-    ResponseMode, SignOn, StoredSecret,
+    ResponseMode, SignOn, StoredSecret, likely_alg,
 };
 use crate::jose::{Alg, KeySet};
 use crate::kernel::ScopeSet;
@@ -183,7 +183,7 @@ impl Reader {
         Registration {
             name: self.text("client_name").unwrap_or_default(),
             auth_method,
-            assertion_alg: assertion_alg.or(asserts.then_some(plain.signing_alg)),
+            assertion_alg: assertion_alg.or_else(|| asserts.then(|| likely_alg(keys.as_ref()))),
             keys,
             grants: Grant::ALL
                 .into_iter()

@@ -17,6 +17,6 @@ pub(crate) use model::{AuthMethod, Client, Grant, StoredSecret};
 pub(crate) use operations::{
     ClientError, Update, add_secret, create, create_in, delete, end_secret, get, update,
 };
-pub(crate) use registration::{KeySource, Registration, RegistrationError};
+pub(crate) use registration::{KeySource, Registration, RegistrationError, likely_alg};
 pub(crate) use sign_on::{About, ApplicationType, ResponseMode, SignOn};
 pub(crate) use store::{any, list, longest_token_lifetime};

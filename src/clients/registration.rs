@@ -6,7 +6,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use url::Url;
 
-use super::uris::{REDIRECT_URI, WEB_URI, is_redirect_uri, is_web_uri};
+use super::uris::{HTTPS_URI, REDIRECT_URI, WEB_URI, is_https_uri, is_redirect_uri, is_web_uri};
 use super::{About, AuthMethod, Grant, SignOn};
 use crate::config::Issuer;
 use crate::jose::{Alg, KeySet};
@@ -225,12 +225,16 @@ impl Registration {
             "response_modes",
             "at least one of query and form_post",
         );
-        for (part, uri) in [
-            ("initiate_login_uri", &s.initiate_login_uri),
-            ("backchannel_logout_uri", &s.backchannel_logout_uri),
-        ] {
-            rules.hold(uri.iter().all(|uri| is_web_uri(uri)), part, WEB_URI);
-        }
+        rules.hold(
+            s.initiate_login_uri.iter().all(|uri| is_https_uri(uri)),
+            "initiate_login_uri",
+            HTTPS_URI,
+        );
+        rules.hold(
+            s.backchannel_logout_uri.iter().all(|uri| is_web_uri(uri)),
+            "backchannel_logout_uri",
+            WEB_URI,
+        );
     }
 
     /// What people are told of it: links that a page may show.
@@ -250,6 +254,13 @@ impl Registration {
             "at most 10 lines of 1 to 254 characters",
         );
     }
+}
+
+/// What a client signs its assertions with where its registration does not say: the first algorithm that its set by value has a key for,
+/// else ES256. One is registered, and no other is taken (checklist 38), where OpenID Connect Registration §2 would take any.
+pub(crate) fn likely_alg(keys: Option<&KeySource>) -> Alg {
+    let fits = |alg: &Alg| matches!(keys, Some(KeySource::ByValue(set)) if set.has(*alg));
+    Alg::ALL.into_iter().find(fits).unwrap_or(Alg::Es256)
 }
 
 struct Rules(Vec<RegistrationError>);
@@ -400,6 +411,33 @@ mod tests {
             r.sign_on.application_type = ApplicationType::Native;
         };
         assert_eq!(refused_of(web(), native), NONE);
+    }
+
+    #[test]
+    fn a_login_is_begun_elsewhere_by_https_alone() {
+        let begun_at = |uri: &str| {
+            refused_of(web(), |r| {
+                r.sign_on.initiate_login_uri = Some(uri.to_owned());
+            })
+        };
+        assert_eq!(begun_at("https://shop.example/begin"), NONE);
+        for bad in ["http://localhost:9000/begin", "https://a@b/", "begin"] {
+            assert_eq!(begun_at(bad), ["initiate_login_uri"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_likely_algorithm_is_one_that_a_key_is_for() {
+        let by_value = |alg| {
+            let key = Value::Object(PrivateKey::generate(alg, 2048).unwrap().public());
+            let set = KeySet::read(json!({ "keys": [key] })).ok();
+            likely_alg(set.map(KeySource::ByValue).as_ref())
+        };
+        for alg in [Alg::Es256, Alg::EdDsa, Alg::Rs256, Alg::Ps256] {
+            assert_eq!(by_value(alg), alg);
+        }
+        let uri = KeySource::ByUri("https://shop.example/jwks.json".to_owned());
+        assert_eq!(likely_alg(Some(&uri)), Alg::Es256);
     }
 
     #[test]

@@ -30,6 +30,13 @@ pub(super) const REDIRECT_URI: &str = "an https URI, http on 127.0.0.1, [::1] or
 pub(super) const WEB_URI: &str =
     "an https URI (http on loopback hosts only), spelled plainly, without fragment or user";
 
+pub(super) const HTTPS_URI: &str = "an https URI, spelled plainly, without fragment or user";
+
+/// Where a login may be begun by somebody else: https alone (OpenID Connect Core §4).
+pub(super) fn is_https_uri(uri: &str) -> bool {
+    uri.starts_with("https://") && is_web_uri(uri)
+}
+
 /// A URI that a browser may be sent to with an answer (checklist 125, 128, E21).
 pub(super) fn is_redirect_uri(uri: &str, application: ApplicationType) -> bool {
     let plain = !uri.contains('*') && !uri.contains("..") && !hides_structure(uri);

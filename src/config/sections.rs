@@ -16,7 +16,7 @@ use crate::kernel::span::Span;
 pub struct Config {
     /// Address that the server listens on. `DOORWARD_LISTEN`.
     pub listen: SocketAddr,
-    /// The issuer: an https URL (http for loopback hosts) without query, fragment or trailing slash. `DOORWARD_ISSUER`.
+    /// The issuer: an https URL (http for loopback hosts) without path, query or fragment. `DOORWARD_ISSUER`.
     pub issuer: Issuer,
     /// Where the embedded PostgreSQL and generated secrets live. `DOORWARD_DATA_DIR`.
     pub data_dir: PathBuf,
@@ -95,7 +95,7 @@ impl std::str::FromStr for Issuer {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an https URL (http for loopback hosts only) in its plainest spelling, without query, fragment, user or trailing slash";
+        const EXPECTED: &str = "expected an https URL (http for loopback hosts only) in its plainest spelling, without path, query, fragment or user";
         let url = Url::parse(text).map_err(|_| EXPECTED)?;
         let loopback = match url.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -104,7 +104,9 @@ impl std::str::FromStr for Issuer {
             None => false,
         };
         let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-        let bare = url.query().is_none()
+        // With a path, RFC 8414 §3.1 puts the metadata where a proxy that maps the path to Doorward would not look.
+        let bare = url.path() == "/"
+            && url.query().is_none()
             && url.fragment().is_none()
             && url.username().is_empty()
             && url.password().is_none();

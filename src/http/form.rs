@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::json::read_body;
 use crate::kernel::secret::Secret;
@@ -76,10 +76,9 @@ impl Form {
         Ok((Self(fields), repeated))
     }
 
-    /// The body of a request whose media type is a form's, as it is.
-    pub(crate) async fn read(request: Request) -> Result<Bytes, FormError> {
-        let is_form = request
-            .headers()
+    /// Whether the headers say that the body is a form.
+    pub(crate) fn is_announced(headers: &HeaderMap) -> bool {
+        headers
             .get(header::CONTENT_TYPE)
             .and_then(|v| v.to_str().ok())
             .is_some_and(|v| {
@@ -88,8 +87,12 @@ impl Form {
                     .unwrap_or("")
                     .trim()
                     .eq_ignore_ascii_case("application/x-www-form-urlencoded")
-            });
-        if !is_form {
+            })
+    }
+
+    /// The body of a request whose media type is a form's, as it is.
+    pub(crate) async fn read(request: Request) -> Result<Bytes, FormError> {
+        if !Self::is_announced(request.headers()) {
             return Err(FormError::NotAForm);
         }
         read_body(request, MAX_BYTES).await

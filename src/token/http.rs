@@ -29,6 +29,7 @@ struct TokenBody {
     expires_in: u32,
     /// Separated by spaces.
     #[schema(value_type = String)]
+    #[serde(skip_serializing_if = "ScopeSet::is_empty")]
     scope: ScopeSet,
     /// Who signed in (OpenID Connect Core §2), where `openid` was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -63,7 +63,8 @@ async fn token_in_form(
     request: Request,
     app: &App,
 ) -> Result<Option<Secret<String>>, BearerError> {
-    if !headers.contains_key(header::CONTENT_TYPE) {
+    // RFC 6750 §2.2: no other body can hold it.
+    if !Form::is_announced(headers) {
         return Ok(None);
     }
     let form = Form::from_request(request, app).await;

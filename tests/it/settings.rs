@@ -66,13 +66,17 @@ async fn a_wrong_setting_is_named_with_its_source_and_what_is_expected() {
     for part in ["passwords.queue", "environment", "expected u32"] {
         assert!(complaint.contains(part), "{part}: {complaint}");
     }
-    let complaint = folder
-        .complaint(&["--issuer", "http://id.example.com"], &[])
-        .await;
-    assert!(
-        complaint.contains("issuer") && complaint.contains("expected an https URL"),
-        "{complaint}"
-    );
+    for issuer in [
+        "http://id.example.com",
+        "https://id.example.com/",
+        "https://id.example.com/auth",
+    ] {
+        let complaint = folder.complaint(&["--issuer", issuer], &[]).await;
+        assert!(
+            complaint.contains("issuer") && complaint.contains("expected an https URL"),
+            "{issuer}: {complaint}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -90,6 +90,21 @@ async fn a_service_takes_a_token_for_another_service() {
 }
 
 #[tokio::test]
+async fn who_has_no_scopes_is_told_of_none() {
+    // RFC 6749 §3.3: a scope has at least one name.
+    let server = Server::start().await;
+    let client = server
+        .client()
+        .grant("client_credentials")
+        .audience("https://a.example")
+        .register()
+        .await;
+    let answer = client.client_credentials(&[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert!(answer.json().get("scope").is_none(), "{}", answer.text);
+}
+
+#[tokio::test]
 async fn each_algorithm_verifies_by_jwks_alone() {
     // S-52
     let server = Server::start().await;

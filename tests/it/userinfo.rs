@@ -172,6 +172,7 @@ async fn the_token_comes_in_one_way() {
         post().form(&form),
         post().bearer_auth(&token),
         post().bearer_auth(&token).form(&[("x", "y")]),
+        post().bearer_auth(&token).json(&json!({})),
     ] {
         let answer = Answer::of(request).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -185,7 +186,7 @@ async fn the_token_comes_in_one_way() {
             .contains(r#"error="invalid_request""#)
     );
     let json = Answer::of(post().json(&json!({ "access_token": token }))).await;
-    assert_eq!(json.status, 400);
+    assert_eq!(json.status, 401, "never from JSON");
     for method in [Method::GET, Method::POST] {
         let path = format!("{URL}?access_token={token}");
         let answer = Answer::of(server.request(method, &path)).await;

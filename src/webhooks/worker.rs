@@ -52,6 +52,8 @@ struct Job {
 
 struct Attempt {
     job: Job,
+    /// Whether it was begun to see if a receiver that is down is back.
+    probe: bool,
     result: Result<u16, FetchError>,
 }
 
@@ -282,9 +284,10 @@ impl Worker {
         let post = Message::of(&job.change, self.order.id, replay).sign(&secrets, now);
         self.busy.insert(job.change.user_id);
         let (app, url) = (self.app.clone(), self.url.clone());
+        let probe = self.order.failures >= DOWN;
         self.under_way.spawn(async move {
             let result = app.fetcher.post(&url, post).await;
-            Attempt { job, result }
+            Attempt { job, probe, result }
         });
         Ok(())
     }
@@ -350,7 +353,7 @@ impl Worker {
 
     /// What came of a message.
     async fn ended(&mut self, attempt: Attempt) -> Result<(), Fault> {
-        let Attempt { job, result } = attempt;
+        let Attempt { job, result, .. } = &attempt;
         let (user, now) = (job.change.user_id, self.app.clock.now());
         self.busy.remove(&user);
         if job.source == Source::Letter {
@@ -359,11 +362,11 @@ impl Worker {
         let id = self.order.id.to_string();
         self.app.meters.webhook_delivered(&id, result.is_ok());
         self.changed = true;
-        match &result {
+        match result {
             Ok(_) => self.received(user, now).await?,
-            Err(error) => self.failed(&job, error, now).await?,
+            Err(error) => self.failed(&attempt, error, now).await?,
         }
-        self.close(&job);
+        self.close(job);
         if result.is_err() {
             self.keep().await?;
         }
@@ -395,7 +398,7 @@ impl Worker {
 
     async fn failed(
         &mut self,
-        job: &Job,
+        Attempt { job, probe, .. }: &Attempt,
         error: &FetchError,
         now: OffsetDateTime,
     ) -> Result<(), Fault> {
@@ -403,7 +406,9 @@ impl Worker {
         self.order.last_error_at = Some(now);
         let was_down = self.order.failures >= DOWN;
         let asked = error.retry_after();
-        if job.source != Source::Letter || was_down {
+        // Of a receiver that is down only probes count: what was under way when it went down failed for the same reason, and must not
+        // make the wait before the first probe as long as after so many of them.
+        if *probe || (!was_down && job.source != Source::Letter) {
             self.order.failures = self.order.failures.saturating_add(1);
             self.order.failing_since.get_or_insert(now);
         }

@@ -12,7 +12,7 @@ use crate::clients::Clients;
 use crate::config::{self, Config};
 use crate::consumers::Consumers;
 use crate::credentials::Hasher;
-use crate::db::{self, Cursors, Trust};
+use crate::db::{self, Cursors, HandedOut, Trust};
 use crate::discovery;
 use crate::events::News;
 use crate::fetch::Fetcher;
@@ -35,6 +35,7 @@ pub struct Parts {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pool: PgPool,
+    pub(crate) handed_out: HandedOut,
     /// For what a pooler in transaction mode can't carry: LISTEN, migrations.
     pub(crate) direct: PgConnectOptions,
     pub(crate) trust: Trust,
@@ -72,7 +73,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
         db::migrate(&database.direct).await?;
-        let pool = db::connect(database.pooled, &config.database);
+        let (pool, handed_out) = db::connect(database.pooled, &config.database);
         let Bootstrapped { sealing, ring } =
             keys::bootstrap(&config, &database.direct, clock.now()).await?;
         let meters = Arc::new(Meters::new());
@@ -81,6 +82,7 @@ impl App {
         Ok(Self(Arc::new(Parts {
             clock,
             pool,
+            handed_out,
             direct: database.direct,
             trust: Trust::new(),
             cursors: Cursors::new(&sealing),

@@ -1,6 +1,8 @@
 //! Connecting and migrating.
 
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -12,9 +14,19 @@ use crate::kernel::Fault;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
+/// How often a pool has handed out a connection that somebody had before: one that still does is at work, however many wait for it.
+#[derive(Clone, Default)]
+pub(crate) struct HandedOut(Arc<AtomicU64>);
+
+impl HandedOut {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A pool that connects when it is first asked. A connection that lay idle is tried before it is handed out, so a restarted
 /// PostgreSQL costs nobody an error.
-pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> PgPool {
+pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool, HandedOut) {
     let timeout_ms = settings
         .statement_timeout
         .time()
@@ -25,20 +37,25 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> PgPool 
         ("idle_in_transaction_session_timeout", "15000"),
         ("lock_timeout", timeout_ms.as_str()),
     ]);
-    PgPoolOptions::new()
+    let handed_out = HandedOut::default();
+    let counter = handed_out.clone();
+    let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(settings.acquire_timeout.std())
         .idle_timeout(Duration::from_secs(600))
         .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
+        .before_acquire(move |connection, meta| {
+            let counter = counter.clone();
             Box::pin(async move {
-                if meta.idle_for > Duration::from_millis(500) {
-                    return Ok(connection.ping().await.is_ok());
+                if meta.idle_for > Duration::from_millis(500) && connection.ping().await.is_err() {
+                    return Ok(false);
                 }
+                counter.0.fetch_add(1, Ordering::Relaxed);
                 Ok(true)
             })
         })
-        .connect_lazy_with(options)
+        .connect_lazy_with(options);
+    (pool, handed_out)
 }
 
 /// Reads a `postgres://` URL. The error never shows the URL: it holds a password.

@@ -6,7 +6,9 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::db;
@@ -78,7 +80,23 @@ async fn ready(app: &App) -> Result<(), NotReady> {
     if app.tasks.is_stopping() {
         return Err(NotReady::Draining);
     }
-    match tokio::time::timeout(PATIENCE, ask(app)).await {
+    let until = Instant::now() + PATIENCE;
+    let before = app.handed_out.count();
+    let Ok(acquired) = timeout_at(until, app.pool.acquire()).await else {
+        // Others were handed connections meanwhile, or nobody was. A replica at work that is taken out of the load balancer's list leaves
+        // its work to the others, which are out next.
+        return if app.handed_out.count() == before {
+            Err(NotReady::DatabaseAway)
+        } else if app.watch.clock_is_off() {
+            Err(NotReady::ClockOff)
+        } else {
+            Ok(())
+        };
+    };
+    let Ok(mut db) = acquired else {
+        return Err(NotReady::DatabaseAway);
+    };
+    match timeout_at(until, ask(&mut db)).await {
         Ok(Ok((database_now, oldest_migration))) => judge(
             SystemClock.now(),
             database_now,
@@ -89,21 +107,21 @@ async fn ready(app: &App) -> Result<(), NotReady> {
     }
 }
 
-async fn ask(app: &App) -> Result<(OffsetDateTime, i64), Fault> {
+async fn ask(db: &mut PgConnection) -> Result<(OffsetDateTime, i64), Fault> {
     // The one place where the database's clock is asked: to hold ours against it.
     let row = sqlx::query!(
         r#"
         select clock_timestamp() as "now!", oldest_migration
           from schema_floor"#
     )
-    .fetch_one(&app.pool)
+    .fetch_one(db)
     .await?;
     Ok((row.now, row.oldest_migration))
 }
 
 /// Whether this machine's clock is too far from the database's to be believed.
 pub(crate) async fn clock_is_off(app: &App) -> Result<bool, Fault> {
-    let (database_now, _) = ask(app).await?;
+    let (database_now, _) = ask(&mut *app.pool.acquire().await?).await?;
     Ok(is_off(SystemClock.now(), database_now))
 }
 

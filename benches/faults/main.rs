@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use copies::Copy;
+use copies::{Copy, Kept, Manner, Receiver};
 use load::Load;
 use proxy::{Proxy, Wire};
 use tokio::io::AsyncWriteExt;
@@ -69,10 +69,19 @@ async fn main() {
     }
     workers.push(tokio::spawn(copies::hang(faults.load.clone())));
     let mut copies = Vec::new();
-    for (name, half_the_time) in [("always", false), ("half", true)] {
+    for (name, half_the_time) in [("feed", false), ("feed-half", true)] {
         let copy = faults.copy(name, half_the_time).await;
         copies.push(tokio::spawn(copy.keep(faults.load.clone())));
     }
+    for (name, manner) in [
+        ("webhook", Manner::TakesThem),
+        ("webhook-half", Manner::DownHalfTheTime),
+    ] {
+        let receiver = faults.receiver(name, manner).await;
+        copies.push(tokio::spawn(receiver.keep(faults.load.clone())));
+    }
+    // It hangs on until the others' copies are whole.
+    let hanging = faults.receiver("webhook-hangs", Manner::Hangs).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     for round in 1..=rounds {
         eprintln!("round {round} of {rounds}");
@@ -99,7 +108,7 @@ async fn main() {
     for copy in copies {
         kept.push(copy.await.expect("it ends"));
     }
-    let good = faults.tell(&kept, began.elapsed()).await;
+    let good = faults.tell(&kept, hanging.hung(), began.elapsed()).await;
     drop(faults);
     std::process::exit(i32::from(!good));
 }
@@ -117,7 +126,11 @@ impl Faults {
             url: format!("postgres://postgres@{}/bench", proxy.address),
             keys,
             issuer: issuer.clone(),
-            further: Vec::new(),
+            // The receivers of the webhooks are on this machine.
+            further: vec![(
+                "DOORWARD_FETCH__ALLOWED_NETWORKS".to_owned(),
+                "127.0.0.0/8".to_owned(),
+            )],
         };
         let client = client(&plan, "users:read users:write clients:read clients:write").await;
         let load = Load::new(client, issuer);
@@ -156,6 +169,13 @@ impl Faults {
             &self.load,
         )
         .await
+    }
+
+    /// A system that is told by webhook.
+    async fn receiver(&self, name: &'static str, manner: Manner) -> Receiver {
+        let client = client(&self.plan, "users:read").await;
+        let at = self.replicas[0].address;
+        Receiver::register(name, client, manner, at, &self.load).await
     }
 
     /// Waits until every replica is ready again after a fault, and takes down how long that took.
@@ -211,8 +231,12 @@ impl Faults {
         for replica in &self.replicas {
             let asked = self.load.http.get(replica.url("/healthz"));
             let answer = asked.timeout(Duration::from_secs(1)).send().await;
-            if !answer.is_ok_and(|a| a.status() == 200) {
+            let answer = answer.and_then(reqwest::Response::error_for_status);
+            if let Err(error) = answer {
                 self.not_alive += 1;
+                let at = replica.address;
+                self.notes
+                    .push(format!("/healthz of {at} failed: {error:?}"));
             }
         }
     }
@@ -290,10 +314,7 @@ impl Faults {
                 ..self.plan.clone()
             };
             if let Some(program) = migrated_by {
-                let older = Plan {
-                    program,
-                    ..plan.clone()
-                };
+                let older = plan.of_before(program);
                 let done = older.command().args(["keys", "list"]).status().await;
                 assert!(done.expect("it runs").success(), "the previous release");
             }
@@ -478,10 +499,7 @@ impl Faults {
     /// The previous release's program beside this one, on the same schema.
     async fn beside(&mut self, previous: PathBuf) {
         self.replicas[2].stop().await;
-        let plan = Plan {
-            program: previous,
-            ..self.plan.clone()
-        };
+        let plan = self.plan.of_before(previous);
         self.replicas[2].again(plan);
         self.all_ready("the previous release beside this one").await;
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -504,7 +522,7 @@ impl Faults {
     }
 
     /// Says what came of it; whether nothing was lost and nothing wrong.
-    async fn tell(&mut self, copies: &[Copy], lasted: Duration) -> bool {
+    async fn tell(&mut self, copies: &[Kept], hung: u64, lasted: Duration) -> bool {
         let mut lost = 0;
         for replica in &self.replicas {
             lost = lost.max(self.load.lost(replica.address).await);
@@ -560,12 +578,7 @@ impl Faults {
         ] {
             println!("| {what} | {count} |");
         }
-        for copy in copies {
-            println!(
-                "| changes that the copy `{}` was kept by; older after newer; buckets that differ in the end | {}; {}; {} |",
-                copy.name, copy.read, copy.older, copy.differing
-            );
-        }
+        copies::tell(copies, hung);
         println!();
         if this.failed > 0 {
             println!(
@@ -576,8 +589,8 @@ impl Faults {
         for note in &self.notes {
             println!("- {note}");
         }
-        let right = |copy: &Copy| copy.older == 0 && copy.differing == 0;
-        let good = lost == 0 && this.wrong == 0 && self.not_alive == 0 && copies.iter().all(right);
+        let whole = copies.iter().all(Kept::is_right);
+        let good = lost == 0 && this.wrong == 0 && self.not_alive == 0 && whole;
         println!("\n{}", this.add());
         good
     }

@@ -245,6 +245,15 @@ impl Plan {
         plan
     }
 
+    /// For a release before this one, which may not know every setting.
+    pub(crate) fn of_before(&self, program: PathBuf) -> Self {
+        Self {
+            program,
+            further: Vec::new(),
+            ..self.clone()
+        }
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command

@@ -16,6 +16,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 
+use crate::support::racing::{all, rounds};
 use crate::support::{Answer, Server};
 
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -322,12 +323,12 @@ async fn one_way_and_no_other() {
 
 /// S-37: of any number of uses of one assertion over three replicas exactly one succeeds, and a restart forgets none.
 #[tokio::test]
-async fn an_assertion_is_good_once_over_all_replicas() {
+async fn of_racing_uses_of_an_assertion_one_counts() {
     let server = Server::start().await;
     let replicas = [server.replica().await, server.replica().await];
     let key = Key::ed25519("k");
     let client = registered(&server, json!({ "jwks": { "keys": [key.jwk()] } }), "EdDSA").await;
-    for round in 0..5 {
+    for round in 0..rounds(5) {
         let assertion = key.assertion(&client, |_, _| {});
         let form = [
             ("client_assertion_type", TYPE),
@@ -335,7 +336,7 @@ async fn an_assertion_is_good_once_over_all_replicas() {
         ];
         let doors = [&server, &replicas[0], &replicas[1]];
         let uses = (0..64).map(|n| post(doors[n % 3], &form));
-        let answers = futures_of(uses).await;
+        let answers = all(uses).await;
         let granted = answers.iter().filter(|a| a.status == 200).count();
         assert_eq!(granted, 1, "round {round}");
         for refused in answers.iter().filter(|a| a.status != 200) {
@@ -352,27 +353,6 @@ async fn an_assertion_is_good_once_over_all_replicas() {
         ("client_assertion", last.as_str()),
     ];
     post(&restarted, &form).await.refused(401, "invalid_client");
-}
-
-async fn futures_of<F: Future<Output = Answer>>(all: impl Iterator<Item = F>) -> Vec<Answer> {
-    let mut waiting: Vec<_> = all.map(Box::pin).collect();
-    let mut done = Vec::new();
-    std::future::poll_fn(|context| {
-        waiting.retain_mut(|one| match one.as_mut().poll(context) {
-            std::task::Poll::Ready(answer) => {
-                done.push(answer);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if waiting.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-    done
 }
 
 /// Where a client publishes its keys.
@@ -438,7 +418,7 @@ async fn published_keys_are_fetched_seldom_and_kept_on_error() {
     let assertions: Vec<String> = (0..16)
         .map(|_| first.assertion(&client, |_, _| {}))
         .collect();
-    let answers = futures_of(assertions.iter().map(|a| client.present(a))).await;
+    let answers = all(assertions.iter().map(|a| client.present(a))).await;
     assert!(
         answers.iter().all(|a| a.status == 200),
         "{}",

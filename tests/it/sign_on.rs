@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_like::all;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use proptest::prelude::*;
@@ -13,6 +12,7 @@ use serde_json::{Value, json};
 use time::Duration;
 
 use crate::support::cluster::CLUSTER;
+use crate::support::racing::{all, rounds};
 use crate::support::sign_on::{
     Application, CALLBACK, PASSWORD, VERIFIER, challenge, claims, field, query, step_of,
 };
@@ -363,8 +363,7 @@ async fn what_ends_a_person_ends_their_tokens() {
 
 #[tokio::test]
 async fn of_racing_uses_one_counts() {
-    // S-23, S-62, S-66: over three replicas; ROUNDS=200 for the long run.
-    let rounds = std::env::var("ROUNDS").ok().and_then(|n| n.parse().ok());
+    // S-23, S-62, S-66: over three replicas.
     let server = Server::with_ada().await;
     let replicas = [server.replica().await, server.replica().await];
     let shop = server
@@ -372,18 +371,9 @@ async fn of_racing_uses_one_counts() {
         .flag("--first-party")
         .application()
         .await;
-    let places: Vec<Application<'_>> = [&server, &replicas[0], &replicas[1]]
-        .into_iter()
-        .map(|at| Application {
-            client: TestClient {
-                server: at,
-                ..shop.client.clone()
-            },
-            ..shop.clone()
-        })
-        .collect();
+    let places = [&server, &replicas[0], &replicas[1]].map(|at| shop.at(at));
     let mut browser = Browser::new(&server);
-    for _ in 0..rounds.unwrap_or(3) {
+    for _ in 0..rounds(3) {
         let code = shop.code(&mut browser, &[]).await;
         let uses = (0..64).map(|n| places[n % 3].redeem(&code));
         let answers = all(uses).await;
@@ -412,6 +402,53 @@ async fn of_racing_uses_one_counts() {
             200,
             "nobody is thrown out"
         );
+    }
+}
+
+#[tokio::test]
+async fn codes_racing_the_logout_of_their_session_leave_nothing_alive() {
+    // S-17, S-71: over three replicas; a code is refused, or what it bought has ended.
+    let server = Server::with_ada().await;
+    let replicas = [server.replica().await, server.replica().await];
+    let shop = server
+        .application()
+        .flag("--first-party")
+        .application()
+        .await;
+    let places = [&server, &replicas[0], &replicas[1]].map(|at| shop.at(at));
+    for round in 0..rounds(4) {
+        let mut browser = Browser::new(&server);
+        let mut codes = Vec::new();
+        for _ in 0..16 {
+            codes.push(shop.code(&mut browser, &[]).await);
+        }
+        let page = browser.get("/logout").await;
+        let form = [("csrf", csrf(&page))];
+        let form = form.each_ref().map(|(name, value)| (*name, value.as_str()));
+        // Anywhere among the codes, and at any replica.
+        let mut elsewhere = browser.at(places[(round + 1) % 3].client.server);
+        let redeem = |n: usize| places[n % 3].redeem(&codes[n]);
+        let before = round * 3 % 16;
+        let (mut answers, out, rest) = tokio::join!(
+            all((0..before).map(redeem)),
+            elsewhere.post("/logout", &form),
+            all((before..16).map(redeem)),
+        );
+        assert_eq!(out.status, 303, "{}", out.text);
+        answers.extend(rest);
+        for answer in answers {
+            if answer.status != 200 {
+                answer.refused(400, "invalid_grant");
+                continue;
+            }
+            let tokens = answer.json();
+            for place in &places {
+                let server = place.client.server;
+                assert!(!counts(server, &text(&tokens, "access_token")).await);
+            }
+            let refreshed = places[2].refresh(&text(&tokens, "refresh_token")).await;
+            refreshed.refused(400, "invalid_grant");
+        }
     }
 }
 
@@ -596,34 +633,6 @@ async fn act(
         .await;
     let taken = due && step_of(&answer) != Some(path) && answer.status < 400;
     (answer, taken)
-}
-
-/// Waits for all of them at once.
-mod futures_like {
-    pub(super) async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-        let mut waiting: Vec<_> = futures.map(|f| (Box::pin(f), None)).collect();
-        std::future::poll_fn(|cx| {
-            let mut ready = true;
-            for (future, output) in &mut waiting {
-                if output.is_none() {
-                    match future.as_mut().poll(cx) {
-                        std::task::Poll::Ready(done) => *output = Some(done),
-                        std::task::Poll::Pending => ready = false,
-                    }
-                }
-            }
-            if ready {
-                std::task::Poll::Ready(())
-            } else {
-                std::task::Poll::Pending
-            }
-        })
-        .await;
-        waiting
-            .into_iter()
-            .filter_map(|(_, output)| output)
-            .collect()
-    }
 }
 
 /// The verifier of the tests is RFC 7636's own.

@@ -83,17 +83,3 @@ impl<'a> Copy<'a> {
         while !self.page(query).await.is_empty() {}
     }
 }
-
-/// Runs all of them together.
-pub(crate) async fn all(futures: impl Iterator<Item = impl Future<Output = ()>>) {
-    let mut all: Vec<_> = futures.map(Box::pin).collect();
-    std::future::poll_fn(|cx| {
-        all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
-        if all.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
-}

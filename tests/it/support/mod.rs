@@ -10,6 +10,7 @@ pub(crate) mod copy;
 pub(crate) mod leaving;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod racing;
 pub(crate) mod server;
 pub(crate) mod sign_on;
 pub(crate) mod statements;
@@ -18,6 +19,7 @@ pub(crate) mod wire;
 
 pub(crate) use browser::{Browser, csrf};
 pub(crate) use client::{Answer, TestClient};
-pub(crate) use copy::{Copy, all};
+pub(crate) use copy::Copy;
+pub(crate) use racing::all;
 pub(crate) use server::{Server, eventually};
 pub(crate) use wire::Wire;

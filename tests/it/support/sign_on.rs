@@ -73,6 +73,18 @@ pub(crate) fn query(address: &str) -> Value {
 }
 
 impl Application<'_> {
+    /// The same application, asking another replica.
+    pub(crate) fn at<'b>(&self, server: &'b Server) -> Application<'b> {
+        Application {
+            client: TestClient {
+                server,
+                id: self.client.id.clone(),
+                secret: self.client.secret.clone(),
+            },
+            redirect_uri: self.redirect_uri.clone(),
+        }
+    }
+
     /// The path of an authorization request; `change` replaces parameters, and an empty one removes its name.
     pub(crate) fn authorize(&self, change: &[(&str, &str)]) -> String {
         let challenge = challenge(VERIFIER);

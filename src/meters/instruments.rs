@@ -90,7 +90,7 @@ impl Meters {
         );
         registry.register(
             "token_errors",
-            "Token requests refused, by error code",
+            "Requests below /oauth2/ refused with an OAuth error (RFC 6749), by its code",
             meters.token_errors.clone(),
         );
         registry.register(
@@ -266,7 +266,7 @@ impl Meters {
         self.notices.get_or_create(&Notice { outcome }).inc();
     }
 
-    /// Everything counted, in OpenMetrics text without its end mark.
+    /// Everything counted, in OpenMetrics text with its end mark: nothing may follow.
     pub(crate) fn write(&self, text: &mut String) -> std::fmt::Result {
         encode(text, &self.registry)
     }

@@ -1,7 +1,22 @@
 //! The labels, as types: what is not here can't be one.
 
+use std::fmt::{self, Write};
+
 use axum::http::Method;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+
+/// How the values of a label are spelled.
+macro_rules! spelled {
+    ($label:ident: $($value:ident $word:literal),+) => {
+        impl EncodeLabelValue for $label {
+            fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+                encoder.write_str(match self {
+                    $(Self::$value => $word),+
+                })
+            }
+        }
+    };
+}
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Request {
@@ -35,20 +50,22 @@ pub(super) struct Authorization {
 }
 
 /// Where a password is tried.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Door {
     Page,
     Grant,
 }
+spelled!(Door: Page "page", Grant "grant");
 
 /// What came of a password that was tried and refused.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// Wrong, unknown, disabled: one and the same.
     Wrong,
     /// The throttle's.
     TooMany,
 }
+spelled!(Refusal: Wrong "wrong", TooMany "too_many");
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Refused {
@@ -57,13 +74,14 @@ pub(super) struct Refused {
 }
 
 /// What a cache had to say.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum CacheAnswer {
     Hit,
     Miss,
     /// Nothing was heard from the notifier, so the database was asked.
     Doubted,
 }
+spelled!(CacheAnswer: Hit "hit", Miss "miss", Doubted "doubted");
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Cache {
@@ -71,7 +89,7 @@ pub(super) struct Cache {
 }
 
 /// Why Doorward turned to another server.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// A client's published keys.
     Keys,
@@ -79,9 +97,10 @@ pub(crate) enum Purpose {
     Logout,
     Webhook,
 }
+spelled!(Purpose: Keys "keys", Logout "logout", Webhook "webhook");
 
 /// What came of it.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum FetchOutcome {
     Done,
     /// The settings forbid the address.
@@ -99,6 +118,7 @@ pub(crate) enum FetchOutcome {
     Content,
     Broken,
 }
+spelled!(FetchOutcome: Done "done", Refused "refused", Name "name", Connect "connect", Tls "tls", Timeout "timeout", Busy "busy", Status "status", Content "content", Broken "broken");
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Fetched {
@@ -125,13 +145,14 @@ pub(super) struct Delivery {
 }
 
 /// What came of telling an application that a session ended.
-#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub(crate) enum NoticeOutcome {
     Delivered,
     /// It is tried again.
     Failed,
     GivenUp,
 }
+spelled!(NoticeOutcome: Delivered "delivered", Failed "failed", GivenUp "given_up");
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct Notice {

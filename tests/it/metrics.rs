@@ -52,7 +52,8 @@ async fn what_happens_is_counted_under_labels_of_closed_sets() {
         "doorward_http_request_duration_seconds_count{route=\"/oauth2/token\"} ".to_owned(),
         "doorward_token_errors_total{error=\"invalid_scope\"} 1".to_owned(),
         "doorward_token_errors_total{error=\"invalid_client\"} 1".to_owned(),
-        "doorward_passwords_refused_total{door=\"Page\",reason=\"Wrong\"} 1".to_owned(),
+        "doorward_passwords_refused_total{door=\"page\",reason=\"wrong\"} 1".to_owned(),
+        "doorward_fetches_total{purpose=\"keys\",outcome=\"done\"} 0".to_owned(),
         "doorward_hash_queue 0".to_owned(),
         "doorward_hash_wait_seconds_count 1".to_owned(),
         "doorward_database_connections{state=\"idle\"} ".to_owned(),
@@ -64,6 +65,15 @@ async fn what_happens_is_counted_under_labels_of_closed_sets() {
             text.lines().any(|l| l.starts_with(&line)),
             "{line}\n{text}"
         );
+    }
+    // One spelling for the words of our own.
+    for label in ["door", "reason", "answer", "purpose", "outcome", "error"] {
+        let label = format!("{label}=\"");
+        let values = text.split(&label).skip(1);
+        for value in values.filter_map(|rest| rest.split('"').next()) {
+            let plain = value.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(plain, "{label}{value}");
+        }
     }
     assert!(text.ends_with("# EOF\n"));
 }

@@ -1,5 +1,8 @@
 //! Rules that a type can't say: bounds, and rules across settings.
 
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
 use super::{Config, SettingsError};
 use crate::kernel::span::Span;
 
@@ -14,6 +17,7 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
         passwords,
         throttle,
         sessions,
+        log,
         ..
     } = config;
     rule(
@@ -163,7 +167,18 @@ pub(super) fn check(config: &Config) -> Result<(), SettingsError> {
         sessions.max_per_user >= 1,
         "sessions.max_per_user",
         "1 or more",
+    )?;
+    rule(
+        is_filter(&log.filter),
+        "log.filter",
+        "a level (error, warn, info, debug), or directives such as doorward=debug,warn",
     )
+}
+
+/// A word by itself would be taken for a target, and everything else for silenced: it must be a level.
+fn is_filter(text: &str) -> bool {
+    let mut words = text.split(',').filter(|part| !part.contains(['=', '[']));
+    words.all(|word| word.trim().parse::<LevelFilter>().is_ok()) && EnvFilter::try_new(text).is_ok()
 }
 
 fn rule(holds: bool, setting: &str, expected: &str) -> Result<(), SettingsError> {

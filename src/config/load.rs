@@ -49,6 +49,9 @@ const FIXED: [(&str, &str); 5] = [
     ("DOORWARD_KEYS_DIR", "keys_dir"),
 ];
 
+/// What a number may be, for people.
+const WHOLE: &str = "a whole number from 0 to 4294967295";
+
 /// Settings that are secrets: a file that holds one must not be open to everybody.
 const SECRETS: [&str; 3] = ["database.url", "database.direct_url", "keys.sealing_key"];
 
@@ -97,7 +100,7 @@ fn describe(errors: figment::Error) -> String {
         } else if path.is_empty() && matches!(error.kind, Kind::Message(_)) {
             "this is not TOML".to_owned()
         } else {
-            error.kind.to_string()
+            plainly(error.kind).to_string()
         };
         let source = error.metadata.as_ref().map_or_else(String::new, |m| {
             let place = m.source.as_ref().map_or_else(
@@ -112,6 +115,19 @@ fn describe(errors: figment::Error) -> String {
         )
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Rust's name of a type tells an operator nothing.
+fn plainly(kind: Kind) -> Kind {
+    match kind {
+        Kind::InvalidType(found, expected) if expected == "u32" => {
+            Kind::InvalidType(found, WHOLE.to_owned())
+        }
+        Kind::InvalidValue(found, expected) if expected == "u32" => {
+            Kind::InvalidValue(found, WHOLE.to_owned())
+        }
+        other => other,
+    }
 }
 
 fn check_permissions(file: &Path, toml: &Figment) -> Result<(), SettingsError> {

@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, stderr};
 
 use opentelemetry::trace::TracerProvider;
-use opentelemetry_otlp::SpanExporter;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -28,7 +28,8 @@ impl Drop for Telemetry {
 
 /// Starts logging, and tracing where it is wanted. Calling it again changes nothing.
 pub(crate) fn start(settings: &Log) -> Telemetry {
-    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // What can't be read stopped the start (config/check.rs).
+    let filter = EnvFilter::try_new(&settings.filter).unwrap_or_default();
     let json = match settings.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -42,7 +43,10 @@ pub(crate) fn start(settings: &Log) -> Telemetry {
     } else {
         lines.with_filter(filter).boxed()
     };
-    let provider = if wants_traces() { exporter() } else { None };
+    let (provider, failure) = match wants_traces().then(exporter).transpose() {
+        Ok(provider) => (provider, None),
+        Err(cause) => (None, Some(cause)),
+    };
     let traces = provider.as_ref().map(|provider| {
         let ours = Targets::new().with_target("doorward", LevelFilter::INFO);
         tracing_opentelemetry::layer()
@@ -50,16 +54,17 @@ pub(crate) fn start(settings: &Log) -> Telemetry {
             .with_filter(ours)
     });
     let _ = Registry::default().with(lines).with(traces).try_init();
+    if let Some(cause) = failure {
+        tracing::warn!(%cause, "traces can't be exported; going on without");
+    }
     Telemetry(provider)
 }
 
-fn exporter() -> Option<SdkTracerProvider> {
-    let exporter = SpanExporter::builder().with_http().build().ok()?;
+fn exporter() -> Result<SdkTracerProvider, ExporterBuildError> {
+    let exporter = SpanExporter::builder().with_http().build()?;
     let resource = Resource::builder().with_service_name("doorward").build();
-    Some(
-        SdkTracerProvider::builder()
-            .with_batch_exporter(exporter)
-            .with_resource(resource)
-            .build(),
-    )
+    Ok(SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build())
 }

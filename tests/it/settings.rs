@@ -63,7 +63,7 @@ async fn a_wrong_setting_is_named_with_its_source_and_what_is_expected() {
     let complaint = folder
         .complaint(&[], &[("DOORWARD_PASSWORDS__QUEUE", "many")])
         .await;
-    for part in ["passwords.queue", "environment", "expected u32"] {
+    for part in ["passwords.queue", "environment", "expected a whole number"] {
         assert!(complaint.contains(part), "{part}: {complaint}");
     }
     for issuer in [
@@ -146,6 +146,17 @@ async fn variables_that_are_no_settings_are_only_warned_of() {
 }
 
 #[tokio::test]
+async fn traces_that_lead_nowhere_are_warned_of() {
+    let folder = Folder::new("traces");
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", "not an address")];
+    let complaint = folder.complaint(&[], &variables).await;
+    assert!(
+        complaint.contains("traces can't be exported"),
+        "{complaint}"
+    );
+}
+
+#[tokio::test]
 async fn rules_between_settings_are_checked() {
     let folder = Folder::new("rules");
     for (variable, value, setting) in [
@@ -156,6 +167,8 @@ async fn rules_between_settings_are_checked() {
             "passwords.memory_kib",
         ),
         ("DOORWARD_KEYS__RSA_BITS", "1024", "keys.rsa_bits"),
+        ("DOORWARD_LOG__FILTER", "verbose", "log.filter"),
+        ("DOORWARD_LOG__FILTER", "doorward=loud", "log.filter"),
         (
             "DOORWARD_THROTTLE__MAX_FAILURES",
             "101",

@@ -119,7 +119,7 @@ async fn import(file: &Path, alg: &str, format: &Format, app: &App) -> Result<()
         stdin().lock().read_to_end(&mut pem)?;
         pem
     } else {
-        std::fs::read(file)?
+        std::fs::read(file).map_err(|e| CliError::Refused(format!("{}: {e}", file.display())))?
     });
     let cx = Cx::internal(app, Actor::Operator);
     let key = rotation::import(alg, pem.expose(), &cx).await?;

@@ -115,3 +115,53 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell makes of a line: words, quoted ones whole.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, ' ') => words.push(String::new()),
+                _ => words.last_mut().into_iter().for_each(|word| word.push(c)),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn what_the_documentation_types_is_understood() {
+        let pages = [
+            include_str!("../../README.md"),
+            include_str!("../../docs/operations.md"),
+            include_str!("../../docs/sso.md"),
+        ];
+        let pages = pages.map(|page| page.replace("\\\n", ""));
+        let lines = pages.iter().flat_map(|page| page.lines());
+        let mut understood = 0;
+        let commands =
+            lines.filter(|line| line.starts_with("doorward ") && !line.starts_with("doorward ="));
+        for line in commands {
+            let line = line.replace("SECRET_ID", "01a20d93-7f03-7eb9-b696-a13790d686c1");
+            let typed = line
+                .split(" #")
+                .next()
+                .and_then(|line| line.split(" <").next());
+            let parsed = Cli::try_parse_from(words(typed.unwrap_or_default()));
+            assert!(
+                parsed.is_ok(),
+                "{line}: {:?}",
+                parsed.err().map(|e| e.to_string())
+            );
+            understood += 1;
+        }
+        assert!(understood > 20, "{understood}");
+    }
+}

@@ -1,6 +1,6 @@
 //! `doorward user …`.
 
-use std::io::{Read, stdin};
+use std::io::{BufRead, Read, stdin};
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -124,17 +124,15 @@ async fn find(who: &str, cx: &Cx) -> Result<UserId, CliError> {
     Ok(person.ok_or(UserError::Unknown)?.id)
 }
 
-/// The one line on standard input; its ending is not part of it.
+/// The first line on standard input; its ending is not part of it.
 fn line() -> Result<Secret<String>, CliError> {
     let mut text = Secret::new(String::new());
     stdin()
         .lock()
         .take(64 * 1024)
-        .read_to_string(text.expose_mut())?;
-    let line = text
-        .expose()
-        .split_once('\n')
-        .map_or(text.expose().as_str(), |(first, _)| first);
+        .read_line(text.expose_mut())?;
+    let line = text.expose();
+    let line = line.strip_suffix('\n').unwrap_or(line);
     Ok(Secret::new(
         line.strip_suffix('\r').unwrap_or(line).to_owned(),
     ))

@@ -87,6 +87,14 @@ async fn commands_answer_with_one_document_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_password_ends_with_its_line() {
+    let server = Server::start().await;
+    let create = ["user", "create", "--username", "ada", "--password-stdin"];
+    let made = server.cli_typed(&create, "wordy rivers 77\n").await;
+    assert_eq!(made.status, 0, "{}", made.stderr);
+}
+
+#[tokio::test]
 async fn what_fails_says_why_and_leaves_standard_output_alone() {
     let server = Server::start().await;
     for (args, stdin, why) in [
@@ -168,6 +176,11 @@ async fn what_fails_says_why_and_leaves_standard_output_alone() {
             ],
             "",
             "ES256",
+        ),
+        (
+            &["keys", "import", "no-such.pem", "--alg", "RS256"],
+            "",
+            "no-such.pem",
         ),
         (&["nonsense"], "", "nonsense"),
     ] {

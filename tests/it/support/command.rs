@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, Command};
 
 /// What a command answered.
 #[derive(Debug)]
@@ -36,6 +37,20 @@ pub(crate) fn doorward(url: &str, keys_dir: &Path) -> Command {
 
 /// Runs `doorward ARGS…` with `stdin`.
 pub(crate) async fn run(args: &[&str], stdin: &str, url: &str, keys_dir: &Path) -> Output {
+    let (child, pipe) = start(args, stdin, url, keys_dir).await;
+    drop(pipe);
+    ended(child).await
+}
+
+/// The same with standard input left open, as a terminal's is.
+pub(crate) async fn type_to(args: &[&str], line: &str, url: &str, keys_dir: &Path) -> Output {
+    let (child, _pipe) = start(args, line, url, keys_dir).await;
+    tokio::time::timeout(Duration::from_secs(60), ended(child))
+        .await
+        .expect("the program does not wait for more")
+}
+
+async fn start(args: &[&str], stdin: &str, url: &str, keys_dir: &Path) -> (Child, ChildStdin) {
     let mut child = doorward(url, keys_dir)
         .args(args)
         .stdin(Stdio::piped())
@@ -45,7 +60,10 @@ pub(crate) async fn run(args: &[&str], stdin: &str, url: &str, keys_dir: &Path) 
         .expect("the program runs");
     let mut pipe = child.stdin.take().expect("piped");
     let _ = pipe.write_all(stdin.as_bytes()).await;
-    drop(pipe);
+    (child, pipe)
+}
+
+async fn ended(child: Child) -> Output {
     let output = child.wait_with_output().await.expect("the program ends");
     Output {
         status: output.status.code().unwrap_or(-1),

@@ -215,6 +215,11 @@ impl Server {
         command::run(args, stdin, &self.database.url(), &CLUSTER.keys_dir).await
     }
 
+    /// The same with a line typed at a terminal.
+    pub(crate) async fn cli_typed(&self, args: &[&str], line: &str) -> Output {
+        command::type_to(args, line, &self.database.url(), &CLUSTER.keys_dir).await
+    }
+
     /// A connection for looking into the tables.
     pub(crate) async fn tables(&self) -> PgConnection {
         self.database.connect().await

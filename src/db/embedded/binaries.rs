@@ -97,7 +97,7 @@ mod tests {
         assert!(
             wrong.contains("PostgreSQL 14")
                 && wrong.contains("15, 16, 17")
-                && wrong.contains("pg_dumpall"),
+                && wrong.contains("carry the data over"),
             "{wrong}"
         );
         let none = choose(None, Vec::new()).unwrap_err().to_string();

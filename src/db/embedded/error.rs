@@ -38,7 +38,7 @@ impl fmt::Display for EmbeddedError {
                 let installed: Vec<String> = installed.iter().map(u32::to_string).collect();
                 write!(
                     f,
-                    "the data was written by PostgreSQL {data}, and installed is {}. Install it with `apt-get install postgresql-{data}`, or carry the data over: pg_dumpall with the old version, a new data folder, psql with the new one (docs/operations.md).",
+                    "the data was written by PostgreSQL {data}, and installed is {}. Install it with `apt-get install postgresql-{data}`, or carry the data over (docs/operations.md, Upgrading).",
                     installed.join(", ")
                 )
             }

@@ -29,6 +29,7 @@ const MAX_FIELDS: usize = 100;
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Characters of `Doorward-Reason`.
 const MAX_REASON: usize = 500;
+const BAD_REASON: &str = "Doorward-Reason is one line of UTF-8, at most 500 characters, sent once.";
 const REASON: HeaderName = HeaderName::from_static("doorward-reason");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -129,7 +130,7 @@ async fn edge(
         } else if request.headers().len() > MAX_FIELDS {
             refusal(path, ProblemKind::HeaderTooLarge)
         } else if reason.is_err() {
-            refusal(path, ProblemKind::MalformedRequest)
+            refusal_saying(path, ProblemKind::MalformedRequest, Some(BAD_REASON))
         } else if app.watch.clock_is_off() && !timeless(route) {
             refusal(path, ProblemKind::Unavailable)
         } else {
@@ -164,6 +165,10 @@ async fn edge(
 
 /// A refusal before or instead of the handler's own, in the shape that the path promises.
 pub(crate) fn refusal(path: &str, kind: ProblemKind) -> Response {
+    refusal_saying(path, kind, None)
+}
+
+fn refusal_saying(path: &str, kind: ProblemKind, detail: Option<&'static str>) -> Response {
     let (_, title, status) = kind.facts();
     let unavailable = status == StatusCode::SERVICE_UNAVAILABLE;
     if path.starts_with("/oauth2/") || path.starts_with("/.well-known/") {
@@ -172,14 +177,17 @@ pub(crate) fn refusal(path: &str, kind: ProblemKind) -> Response {
             ProblemKind::Internal => OAuthCode::ServerError,
             _ => OAuthCode::InvalidRequest,
         };
-        let error = OAuthError::new(code, title).status(status);
+        let error = OAuthError::new(code, detail.unwrap_or(title)).status(status);
         if unavailable {
             error.retry_after(1).into_response()
         } else {
             error.into_response()
         }
     } else if path.starts_with("/api/") {
-        let problem = Problem::new(kind);
+        let mut problem = Problem::new(kind);
+        if let Some(detail) = detail {
+            problem = problem.detail(detail);
+        }
         if unavailable {
             problem.retry_after(1).into_response()
         } else {
@@ -191,7 +199,10 @@ pub(crate) fn refusal(path: &str, kind: ProblemKind) -> Response {
             ProblemKind::Unavailable => {
                 PageError::from(Fault::overloaded("answering in time")).into_response()
             }
-            _ => PageError::new(status, title, "Please go back and try again.").into_response(),
+            _ => {
+                let way_on = detail.unwrap_or("Please go back and try again.");
+                PageError::new(status, title, way_on).into_response()
+            }
         }
     }
 }

@@ -319,7 +319,9 @@ async fn a_reason_is_one_line() {
         let request = request
             .header("doorward-reason", wrong)
             .json(&json!({ "name": "A" }));
-        Answer::of(request).await.problem(400, "malformed-request");
+        let refused = Answer::of(request).await;
+        assert!(refused.text.contains("Doorward-Reason"), "{}", refused.text);
+        refused.problem(400, "malformed-request");
     }
     let twice = [("doorward-reason", "a"), ("doorward-reason", "b")];
     let answer = send(

@@ -1,4 +1,4 @@
-//! The standing jobs of each replica: telling caches, and hearing what to forget.
+//! The standing jobs of each replica, each with its interval.
 
 use std::time::Duration;
 
@@ -44,77 +44,75 @@ const TELL: Duration = Duration::from_millis(500);
 
 /// Starts the standing jobs; they end when the program stops.
 pub(crate) fn start(app: &App) {
-    let notifier = app.clone();
-    app.tasks.spawn_until_stop(async move {
-        loop {
-            if let Err(fault) = notify(&notifier).await {
-                tracing::warn!(cause = %fault, "the notifier lost the database; trying again");
-            }
-            sleep(RETRY).await;
-        }
-    });
-    let sequencer = app.clone();
-    app.tasks.spawn_until_stop(async move {
-        loop {
-            if let Err(fault) = number_changes(&sequencer).await {
-                tracing::warn!(cause = %fault, "the sequencer lost the database; changes wait for their places");
-            }
-            sleep(RETRY).await;
-        }
-    });
     app.tasks.spawn(webhooks::keep_delivering(app.clone()));
-    let sweeper = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { forget_old_things(&sweeper).await });
-    let sealer = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { reseal_keys(&sealer).await });
-    let keeper = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { keep_keys(&keeper).await });
-    let rotator = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { rotate_keys(&rotator).await });
-    let scribe = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { write_uses(&scribe).await });
-    let teller = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { tell_of_logouts(&teller).await });
-    let watcher = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { watch_the_clock(&watcher).await });
-    let indexer = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { index_people(&indexer).await });
-    let surveyor = app.clone();
-    app.tasks
-        .spawn_until_stop(async move { look_after_consumers(&surveyor).await });
-    let hearer = app.clone();
-    app.tasks.spawn_until_stop(async move {
-        loop {
-            let result = db::listen(hearer.direct.clone(), &hearer.trust, |change| on_change(&hearer, change), |word| hearer.news.hear(word)).await;
-            if let Err(fault) = result {
-                tracing::warn!(cause = %fault, "the listener lost the database; caches are not trusted until it is back");
-            }
-            sleep(RETRY).await;
-        }
-    });
+    keep(app, tell_caches);
+    keep(app, hear_of_changes);
+    keep(app, number_changes);
+    keep(app, forget_old_things);
+    keep(app, reseal_keys);
+    keep(app, keep_keys);
+    keep(app, rotate_keys);
+    keep(app, write_uses);
+    keep(app, tell_of_logouts);
+    keep(app, watch_the_clock);
+    keep(app, index_people);
+    keep(app, survey_consumers);
 }
 
-async fn forget_old_things(app: &App) {
+fn keep<J: Future<Output = ()> + Send + 'static>(app: &App, job: impl FnOnce(App) -> J) {
+    app.tasks.spawn_until_stop(job(app.clone()));
+}
+
+/// Tells every replica's caches what is outdated.
+async fn tell_caches(app: App) {
+    loop {
+        if let Err(fault) = notify(&app).await {
+            tracing::warn!(cause = %fault, "the notifier lost the database; trying again");
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Hears what to forget.
+async fn hear_of_changes(app: App) {
+    loop {
+        let result = db::listen(
+            app.direct.clone(),
+            &app.trust,
+            |change| on_change(&app, change),
+            |word| app.news.hear(word),
+        )
+        .await;
+        if let Err(fault) = result {
+            tracing::warn!(cause = %fault, "the listener lost the database; caches are not trusted until it is back");
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Gives changes their places in the feeds.
+async fn number_changes(app: App) {
+    loop {
+        if let Err(fault) = sequence(&app).await {
+            tracing::warn!(cause = %fault, "the sequencer lost the database; changes wait for their places");
+        }
+        sleep(RETRY).await;
+    }
+}
+
+async fn forget_old_things(app: App) {
     loop {
         sleep(SWEEP).await;
-        if let Err(fault) = sweep(app).await {
+        if let Err(fault) = sweep(&app).await {
             tracing::warn!(cause = %fault, "what has expired could not be deleted; trying again later");
         }
     }
 }
 
 /// People from before this release, and those whom a replica of an older one still makes, are found by search from then on.
-async fn index_people(app: &App) {
+async fn index_people(app: App) {
     loop {
-        if let Err(fault) = users::index_older(&Cx::internal(app, Actor::System)).await {
+        if let Err(fault) = users::index_older(&Cx::internal(&app, Actor::System)).await {
             tracing::warn!(cause = %fault, "people could not be indexed for searches; trying again later");
         }
         sleep(SWEEP).await;
@@ -129,8 +127,8 @@ async fn notify(app: &App) -> Result<(), Fault> {
     }
 }
 
-/// Gives changes their places in the feeds: looks often while there are some, less often the longer there are none.
-async fn number_changes(app: &App) -> Result<(), Fault> {
+/// Looks for changes often while there are some, less often the longer there are none.
+async fn sequence(app: &App) -> Result<(), Fault> {
     let mut sequencer = Sequencer::over(PgConnection::connect_with(&app.direct).await?);
     let mut pause = OFTEN;
     loop {
@@ -166,13 +164,13 @@ fn on_change(app: &App, change: Option<(Topic, &str)>) {
 
 /// Reads the signing keys anew when they have changed, and now and then while nothing is heard: a key that was revoked must not
 /// live on because a listener is away.
-async fn keep_keys(app: &App) {
+async fn keep_keys(app: App) {
     loop {
         let told = timeout(UNHEARD, app.keyring.outdated()).await.is_ok();
         if !told && app.trust.holds() {
             continue;
         }
-        while let Err(fault) = reload_keys(app).await {
+        while let Err(fault) = reload_keys(&app).await {
             tracing::warn!(cause = %fault, "the signing keys could not be read anew; trying again");
             sleep(RETRY).await;
         }
@@ -186,13 +184,13 @@ async fn reload_keys(app: &App) -> Result<(), Fault> {
 }
 
 /// Advances the signing keys when it is time, one replica for all. A replica whose clock is off leaves that to the others.
-async fn rotate_keys(app: &App) {
+async fn rotate_keys(app: App) {
     loop {
         sleep(TURN).await;
         if app.watch.clock_is_off() {
             continue;
         }
-        let cx = Cx::internal(app, Actor::System);
+        let cx = Cx::internal(&app, Actor::System);
         if let Err(fault) = rotation::advance(&cx).await {
             tracing::warn!(cause = %fault, "the signing keys could not be advanced; trying again");
         }
@@ -201,11 +199,11 @@ async fn rotate_keys(app: &App) {
 
 /// Seals people's keys that are under an older sealing key under the newest: at the start, and again while a replica may be left that
 /// has not been told of the newest.
-async fn reseal_keys(app: &App) {
+async fn reseal_keys(app: App) {
     loop {
         let mut done = 0;
         let result = loop {
-            match person::reseal(&Cx::internal(app, Actor::System)).await {
+            match person::reseal(&Cx::internal(&app, Actor::System)).await {
                 Ok(0) => break Ok(()),
                 Ok(batch) => done += batch,
                 Err(fault) => break Err(fault),
@@ -225,19 +223,19 @@ async fn reseal_keys(app: &App) {
 }
 
 /// Writes down when clients' secrets were last used: never a request's own business.
-async fn write_uses(app: &App) {
+async fn write_uses(app: App) {
     loop {
         sleep(JOT).await;
-        if let Err(fault) = app.clients.write_uses(app).await {
+        if let Err(fault) = app.clients.write_uses(&app).await {
             tracing::warn!(cause = %fault, "the uses of secrets could not be written down; trying again later");
         }
     }
 }
 
 /// Tells applications that sessions ended; all replicas share the work. One whose clock is off leaves it to the others.
-async fn tell_of_logouts(app: &App) {
+async fn tell_of_logouts(app: App) {
     loop {
-        let cx = Cx::internal(app, Actor::System);
+        let cx = Cx::internal(&app, Actor::System);
         let more = if app.watch.clock_is_off() {
             Ok(false)
         } else {
@@ -255,9 +253,9 @@ async fn tell_of_logouts(app: &App) {
 }
 
 /// Holds this machine's clock against the database's.
-async fn watch_the_clock(app: &App) {
+async fn watch_the_clock(app: App) {
     loop {
-        if let Ok(off) = health::clock_is_off(app).await {
+        if let Ok(off) = health::clock_is_off(&app).await {
             app.watch.clock(off);
         }
         sleep(GLANCE).await;
@@ -265,10 +263,10 @@ async fn watch_the_clock(app: &App) {
 }
 
 /// Looks how far behind the consumers are, for the metrics.
-async fn look_after_consumers(app: &App) {
+async fn survey_consumers(app: App) {
     loop {
         sleep(SURVEY).await;
-        let cx = Cx::internal(app, Actor::System);
+        let cx = Cx::internal(&app, Actor::System);
         if let Err(fault) = app.consumers.look(&cx).await {
             tracing::debug!(cause = %fault, "how far behind the consumers are is not known");
         }

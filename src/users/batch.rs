@@ -28,7 +28,7 @@ struct Done {
     version: Option<i64>,
 }
 
-#[utoipa::path(post, path = "/api/v1/users/batch", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "Sent again within 24 hours, what was made is not made again")), request_body = BatchShape, responses((status = 200, description = "A result for each operation, in their order", body = BatchResultsShape), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/batch", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "Sent again within 24 hours, what was made is not made again"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the histories: one line, at most 500 characters")), request_body = BatchShape, responses((status = 200, description = "A result for each operation, in their order", body = BatchResultsShape), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn post(cx: Cx, key: IdempotencyKey, body: JsonBody) -> Result<Response, Problem> {
     let operations = read(body)?;
     let cx = cx.via("batch");

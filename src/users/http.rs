@@ -14,7 +14,10 @@ use super::operations::{self, Update, UserError};
 use super::password::{self, SetPassword};
 use super::patch::{JsonPatch, PatchError};
 use super::search::{Filter, Search, Sort};
-use super::shapes::{ListParams, PasswordShape, UserListShape, UserShape, UserWriteShape};
+use super::shapes::{
+    ChangeHeaders, ListParams, PasswordShape, Pending, UserListShape, UserShape, UserWriteShape,
+    WaitParams,
+};
 use super::{Status, User, change, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
@@ -202,7 +205,7 @@ pub(super) fn invalid(parameter: &str, detail: &'static str) -> Problem {
 }
 
 /// `POST /api/v1/users`.
-#[utoipa::path(post, path = "/api/v1/users", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more"), WaitParams, ChangeHeaders), request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn create(
     cx: Cx,
     key: IdempotencyKey,
@@ -250,7 +253,7 @@ pub(crate) async fn get(
 }
 
 /// `PATCH /api/v1/users/{id}`: a JSON merge patch, or a JSON patch.
-#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body(content((UserWriteShape = "application/merge-patch+json"), (Vec<Object> = "application/json-patch+json")), description = "RFC 7396: null removes; or RFC 6902"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body(content((UserWriteShape = "application/merge-patch+json"), (Vec<Object> = "application/json-patch+json")), description = "RFC 7396: null removes; or RFC 6902"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -270,7 +273,7 @@ pub(crate) async fn patch(
 }
 
 /// `PUT /api/v1/users/{id}`: the whole person.
-#[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -283,7 +286,7 @@ pub(crate) async fn put(
 }
 
 /// `DELETE /api/v1/users/{id}`.
-#[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 204, description = "Deleted"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Deleted", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -294,7 +297,7 @@ pub(crate) async fn delete(
 }
 
 /// `POST /api/v1/users/{id}/restore`.
-#[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn restore(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -305,7 +308,7 @@ pub(crate) async fn restore(
 }
 
 /// `POST /api/v1/users/{id}/erase`: for ever.
-#[utoipa::path(post, path = "/api/v1/users/{id}/erase", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version")), responses((status = 204, description = "Erased: nothing is left but the id and that it was so"), ApiRefusals, (status = 409, description = "They are not deleted", body = ProblemShape, content_type = "application/problem+json"), (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/{id}/erase", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Erased: nothing is left but the id and that it was so", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 409, description = "They are not deleted", body = ProblemShape, content_type = "application/problem+json"), (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn erase(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -316,7 +319,7 @@ pub(crate) async fn erase(
 }
 
 /// `PUT /api/v1/users/{id}/password`: `{"password": "…", "change_required": false}`.
-#[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended"), ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put_password(
     cx: Cx,
     PersonPath(id): PersonPath,
@@ -356,7 +359,7 @@ pub(crate) async fn put_password(
 }
 
 /// `POST /api/v1/users/{id}/require-password-change`.
-#[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), ("Doorward-Reason" = Option<String>, Header, description = "Why, for the history: one line, at most 500 characters")), responses((status = 204, description = "Demanded; sessions and tokens have ended"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Demanded; sessions and tokens have ended", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn require_password_change(
     cx: Cx,
     PersonPath(id): PersonPath,

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use utoipa::{IntoParams, ToSchema};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
 use super::model::{Address, Status};
 use crate::http::shapes::ProblemShape;
@@ -202,3 +202,28 @@ pub(crate) struct ListParams {
     /// `id`, `updated_at` or `name`, with `-` before it for backwards.
     sort: Option<String>,
 }
+
+/// What a change of a person may wait for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitParams {
+    /// Answer once the consumer of this name has applied the change (docs/propagation.md).
+    wait: Option<String>,
+}
+
+/// What a change of a person may come with.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct ChangeHeaders {
+    /// `wait=` and for how many seconds: 10 unless given, 30 at most.
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
+    /// Why, for the history: one line, at most 500 characters. An erasure keeps none.
+    #[param(rename = "Doorward-Reason")]
+    reason: Option<String>,
+}
+
+/// The change is made; the consumer that was waited for does not have it yet
+#[derive(IntoResponses)]
+#[response(status = 202, headers(("Doorward-Wait" = String, description = "The consumer; pending")))]
+pub(crate) struct Pending;

@@ -1,16 +1,15 @@
-//! The description of the API, held against the table of routes and against real answers.
+//! The description of the API, held against the table of routes and against real answers (letters given up: webhooks.rs).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use doorward::router::table;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::Server;
-
-fn members(value: &Value) -> BTreeSet<String> {
-    value.as_object().unwrap().keys().cloned().collect()
-}
+use crate::support::api::{Api, USERS};
+use crate::support::webhook_sink::Sink;
+use crate::support::{Answer, Described, Server, eventually, members};
 
 #[tokio::test]
 async fn every_route_is_described_and_nothing_else() {
@@ -40,10 +39,41 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn shapes_are_those_of_real_answers() {
+async fn every_change_of_a_person_may_be_waited_for_and_say_why() {
     let server = Server::start().await;
     let api = server.get("/openapi.json").await.json();
-    let schema = |name: &str| members(&api["components"]["schemas"][name]["properties"]);
+    let mut changes = 0;
+    for (path, methods) in api["paths"].as_object().unwrap() {
+        let one = path == USERS || path.starts_with("/api/v1/users/{id}");
+        for (method, operation) in methods.as_object().unwrap() {
+            if !one || method == "get" {
+                continue;
+            }
+            let parameters = operation["parameters"].as_array().unwrap();
+            for name in ["wait", "Prefer", "Doorward-Reason"] {
+                let known = parameters.iter().any(|parameter| parameter["name"] == name);
+                assert!(known, "{method} {path}: {name}");
+            }
+            let responses = operation["responses"].as_object().unwrap();
+            for status in ["200", "201", "202", "204"] {
+                let headers = responses.get(status).map(|response| &response["headers"]);
+                assert!(
+                    headers.is_none_or(|headers| headers["Doorward-Wait"].is_object()),
+                    "{method} {path}: {status}"
+                );
+            }
+            assert!(responses.contains_key("202"), "{method} {path}");
+            changes += 1;
+        }
+    }
+    assert_eq!(changes, 8);
+}
+
+#[tokio::test]
+async fn shapes_are_those_of_real_answers() {
+    let server = Server::start().await;
+    let described = Described::by(&server).await;
+    let schema = |name: &str| described.members(name);
     let written = json!({
         "email": "ada@example.com", "email_verified": true, "username": "ada", "phone_number": "+4930123456",
         "phone_number_verified": true, "status": "active", "admin": false, "name": "Ada Lovelace", "given_name": "Ada",
@@ -73,21 +103,6 @@ async fn shapes_are_those_of_real_answers() {
         .call(Method::GET, "/api/v1/users", &token, None)
         .await;
     assert_eq!(schema("UserList"), members(&list.json()));
-    let client = json!({ "client_name": "shop", "grant_types": ["client_credentials"] });
-    let made = server
-        .call(Method::POST, "/api/v1/clients", &token, Some(client))
-        .await
-        .json();
-    let parts = api["components"]["schemas"]["Client"]["allOf"].as_array();
-    let own = parts
-        .unwrap()
-        .iter()
-        .find(|part| part["properties"].is_object());
-    let mut described = members(&own.unwrap()["properties"]);
-    described.extend(schema("ClientWrite"));
-    let mut shown = members(&made);
-    assert!(shown.remove("client_secret"));
-    assert_eq!(described, shown);
     let unknown = server
         .call(Method::GET, "/api/v1/users?x=1", &token, None)
         .await
@@ -138,6 +153,149 @@ async fn shapes_are_those_of_real_answers() {
     let mut described = schema("Metadata");
     assert!(described.remove("registration_endpoint"), "off by default");
     assert_eq!(described, members(&metadata.json()));
+}
+
+#[tokio::test]
+async fn what_is_told_of_people_in_numbers_is_as_described() {
+    let server = Server::start().await;
+    let described = Described::by(&server).await;
+    let api = Api::of(&server).await;
+    let create = json!({ "op": "create", "user": { "username": "ada" } });
+    let mut update = json!({ "op": "update", "id": "01a20d93-7f03-7eb9-b696-a13790d686c1", "if_match": "*", "user": {} });
+    described.holds("BatchOperation", &update);
+    update["id"] = json!("nobody");
+    let batch = json!({ "operations": [create, update] });
+    described.holds("Batch", &batch);
+    let batch = format!("{USERS}/batch");
+    let done = api
+        .call(
+            Method::POST,
+            &batch,
+            json!({ "operations": [create, update] }),
+        )
+        .await
+        .json();
+    described.holds("BatchResults", &done);
+    let (made, refused) = (&done["results"][0], &done["results"][1]);
+    let mut both = members(made);
+    both.extend(members(refused));
+    assert_eq!(both, described.members("BatchResult"));
+    assert!(members(&refused["problem"]).is_subset(&described.members("Problem")));
+
+    let changed = format!("{}/{}", USERS, made["id"].as_str().unwrap());
+    api.call(Method::PATCH, &changed, json!({ "name": "Ada" }))
+        .await;
+    let history = format!("{changed}/history");
+    let history = api.call(Method::GET, &history, Value::Null).await.json();
+    described.holds("History", &history);
+    described.holds("HistoryEntry", &history["items"][0]);
+    described.holds("HistoryActor", &history["items"][0]["actor"]);
+    described.holds("HistoryField", &history["items"][0]["changes"][0]);
+    let password = json!({ "password": "wordy rivers 77", "change_required": false });
+    described.holds("PasswordWrite", &password);
+    let set = format!("{changed}/password");
+    let set = api.call(Method::PUT, &set, password).await;
+    assert_eq!(set.status, 204, "{}", set.text);
+}
+
+#[tokio::test]
+async fn what_is_told_of_clients_is_as_described() {
+    let server = Server::with(|config| {
+        config.registration.mode = doorward::config::RegistrationMode::Open;
+    })
+    .await;
+    let described = Described::by(&server).await;
+    let api = Api::of(&server).await;
+    let clients = "/api/v1/clients";
+    let client = json!({ "client_name": "shop", "grant_types": ["client_credentials"] });
+    let made = api.call(Method::POST, clients, client).await.json();
+    described.holds("NewClient", &made);
+    let list = api.call(Method::GET, clients, Value::Null).await.json();
+    described.holds("ClientList", &list);
+    described.holds("Client", &list["items"][0]);
+    let secrets = format!("{clients}/{}/secrets", made["client_id"].as_str().unwrap());
+    let others = json!({ "others_end_in": 60 });
+    described.holds("ClientSecretWrite", &others);
+    let secret = api.call(Method::POST, &secrets, others).await.json();
+    described.holds("NewClientSecret", &secret);
+    let list = api.call(Method::GET, &secrets, Value::Null).await.json();
+    described.holds("ClientSecretList", &list);
+    described.holds("ClientSecret", &list["items"][0]);
+
+    let tokens = "/api/v1/initial-access-tokens";
+    let wanted = json!({ "uses": 1, "expires_in": 60, "grant_types": ["authorization_code"], "require_pkce": true });
+    described.holds("InitialAccessTokenWrite", &wanted);
+    let token = api.call(Method::POST, tokens, wanted).await.json();
+    described.holds("NewInitialAccessToken", &token);
+    let list = api.call(Method::GET, tokens, Value::Null).await.json();
+    described.holds("InitialAccessTokenList", &list);
+    described.holds("InitialAccessToken", &list["items"][0]);
+    let metadata = json!({ "redirect_uris": ["https://shop.example/cb"] });
+    let registered = server.request(Method::POST, "/oauth2/register");
+    let registered = Answer::of(registered.json(&metadata)).await.json();
+    assert!(
+        described
+            .members("ClientRegistration")
+            .is_subset(&members(&registered)),
+        "{registered}"
+    );
+
+    let question = server.admin().introspect(&api.token).await;
+    assert!(
+        described
+            .members("Introspection")
+            .is_subset(&members(&question)),
+        "{question}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_told_of_webhooks_is_as_described() {
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let described = Described::by(&server).await;
+    let api = Api::of(&server).await;
+    let sink = Sink::start().await;
+    let webhooks = "/api/v1/webhooks";
+    let mut wanted = json!({ "url": sink.url, "description": "a", "consumer": null, "paused": false, "from": "now" });
+    described.holds("WebhookNew", &wanted);
+    let made = api.call(Method::POST, webhooks, wanted.clone()).await;
+    described.holds("Webhook", &made.json());
+    described.holds("WebhookStatus", &made.json()["status"]);
+    let list = api.call(Method::GET, webhooks, Value::Null).await.json();
+    described.holds("WebhookList", &list);
+    for member in ["consumer", "from"] {
+        wanted.as_object_mut().unwrap().remove(member);
+    }
+    described.holds("WebhookWrite", &wanted);
+    let one = format!("{webhooks}/{}", made.json()["id"].as_str().unwrap());
+    let changed = api.call(Method::PATCH, &one, wanted).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let overlap = json!({ "overlap_seconds": 60 });
+    described.holds("WebhookRotate", &overlap);
+    let rotate = format!("{one}/rotate-secret");
+    let rotated = api.call(Method::POST, &rotate, overlap).await.json();
+    described.holds("Webhook", &rotated);
+    let test = format!("{one}/test");
+    let tried = api.call(Method::POST, &test, Value::Null).await.json();
+    described.holds("WebhookTried", &tried);
+    server.user(json!({ "username": "ada" })).await;
+    let position = sink.takes(2).await[1].body["data"]["position"].clone();
+    eventually(Duration::from_secs(20), "noted as sent", async || {
+        let now = api.call(Method::GET, &one, Value::Null).await.json();
+        now["status"]["position"] == position
+    })
+    .await;
+    let replay = format!("{one}/replay");
+    let places = json!({ "after": 0, "until": position });
+    described.holds("Places", &places);
+    let replayed = api.call(Method::POST, &replay, places).await.json();
+    described.holds("WebhookReplayed", &replayed);
+    let mut all = members(&json!({ "after": 0, "until": 1, "since": "", "before": "" }));
+    all.insert("dead".to_owned());
+    assert_eq!(described.members("WebhookReplay"), all);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::{Home, signal};
 use crate::support::webhook_sink::{Message, Reply, Sink};
-use crate::support::{Answer, Server, eventually};
+use crate::support::{Answer, Described, Server, eventually};
 
 const PATH: &str = "/api/v1/webhooks";
 /// For what happens within a second or two.
@@ -445,6 +445,9 @@ async fn what_is_never_taken_is_given_up_and_can_be_replayed() {
     let dead = call(&server, Method::GET, &path(&made, "/dead"), None)
         .await
         .json();
+    let described = Described::by(&server).await;
+    described.holds("WebhookDeadList", &dead);
+    described.holds("WebhookDead", &dead["items"][0]);
     assert_eq!(dead["items"][0]["user_id"], ada["id"]);
     assert_eq!(dead["items"][0]["attempts"], 11);
     assert_eq!(dead["items"][0]["error"], "status 400");

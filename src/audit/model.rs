@@ -152,3 +152,20 @@ pub(crate) struct Change {
     pub(crate) before: Option<Value>,
     pub(crate) after: Option<Value>,
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn operators_are_told_of_every_action() {
+        let docs = include_str!("../../docs/operations.md");
+        let lines = include_str!("model.rs").lines();
+        let actions = lines.filter_map(|line| {
+            let (_, word) = line.trim().strip_prefix("Self::")?.split_once(" => \"")?;
+            word.strip_suffix("\",").filter(|word| word.contains('.'))
+        });
+        let missing: Vec<_> = actions
+            .filter(|action| !docs.contains(&format!("`{action}`")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

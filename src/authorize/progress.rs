@@ -35,7 +35,7 @@ type Known = Option<(SignIn, SessionData)>;
 
 /// A stored request that this browser began.
 pub(crate) struct Interaction {
-    /// Its name, in the addresses of the pages.
+    /// What the form fields and links of its pages carry: its name and nothing of the request (checklist 7).
     pub(crate) name: String,
     id: TokenHash,
     pub(crate) request: Request,
@@ -196,7 +196,7 @@ impl Interaction {
         with_way_back(response, &self.request.back)
     }
 
-    /// What the form fields and links of its pages carry: its name and nothing of the request (checklist 7).
+    /// The client's name, for people.
     pub(crate) fn application(&self) -> &str {
         &self.client.registration.name
     }

@@ -175,7 +175,7 @@ pub struct Http {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections that one address may hold.
     pub max_connections_per_address: u32,
-    /// From connection (or the last answer's end) to the end of the request's head.
+    /// From a request's first byte (or the connection's opening) to the end of its head.
     pub header_timeout: Span,
     /// From the head's end to the body's end.
     pub body_timeout: Span,

@@ -208,7 +208,7 @@ pub(super) fn not_of_this_feed() -> Problem {
     )
 }
 
-/// Whether the change says that the person is gone.
+/// Whether the change says that the person is gone. `user.merged` is reserved: nothing makes it yet.
 fn is_tombstone(kind: &str) -> bool {
     ["user.deleted", "user.merged", "user.erased"].contains(&kind)
 }

@@ -13,7 +13,7 @@ use crate::users::shapes::UserShape;
 pub(crate) struct ChangeShape {
     /// Its place in the feed: larger is later.
     position: i64,
-    /// `user.created`, `user.updated`, `user.deleted`, `user.restored`, `user.merged` or `user.erased`: the newest of what happened.
+    /// `user.created`, `user.updated`, `user.deleted`, `user.restored` or `user.erased`: the newest of what happened. `user.merged` is reserved.
     r#type: String,
     user_id: String,
     version: i64,

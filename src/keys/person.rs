@@ -1,5 +1,5 @@
-//! A key for each person, kept sealed: what audit and history hold of them is sealed under it, so deleting the key erases all of that,
-//! in copies of the database too.
+//! A key for each person, kept sealed: what audit and history hold of them is sealed under it, so deleting the key erases all of that
+//! at once; a backup from before still has both (docs/security.md, Erasing a person).
 
 use sqlx::PgConnection;
 

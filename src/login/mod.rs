@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Signing in.
 
 pub(crate) mod attempt;
 pub(crate) mod page;

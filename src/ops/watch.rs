@@ -14,7 +14,7 @@ impl Watch {
         if self.clock_is_off.swap(off, Ordering::SeqCst) != off {
             if off {
                 tracing::error!(
-                    "this machine's clock is off; nothing is answered until it is right"
+                    "this machine's clock is off; nobody is let in and nothing is signed until it is right"
                 );
             } else {
                 tracing::info!("this machine's clock is right again");

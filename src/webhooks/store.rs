@@ -515,7 +515,7 @@ pub(super) async fn keep(order: &Order, worker: Uuid, db: &mut PgConnection) -> 
     Ok(())
 }
 
-/// How many seconds each of a replica's webhooks is behind, and how many letters wait or were given up.
+/// Since when each of a replica's webhooks is behind, and how many letters wait or were given up.
 pub(super) struct Lag {
     pub(super) id: Uuid,
     pub(super) behind_since: Option<OffsetDateTime>,

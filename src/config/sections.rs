@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::Deserialize;
-use url::Url;
 
+use super::issuer::Issuer;
+use super::lists::{networks, ports};
 use crate::kernel::secret::Secret;
 use crate::kernel::span::Span;
 
@@ -56,75 +57,6 @@ impl Default for Config {
             ops: Ops::default(),
             log: Log::default(),
         }
-    }
-}
-
-/// The issuer identifier, exactly as it stands in `iss` (RFC 8414 §2; checklist 130).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Issuer(String);
-
-impl Issuer {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether browsers reach us over TLS: cookies are `Secure` and `__Host-` exactly then.
-    pub fn is_https(&self) -> bool {
-        self.0.starts_with("https:")
-    }
-
-    /// `path` below the issuer; `path` begins with a slash.
-    pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.0)
-    }
-
-    /// Scheme, host and port, as browsers send it in `Origin`.
-    pub fn origin(&self) -> String {
-        Url::parse(&self.0)
-            .map_or_else(|_| self.0.clone(), |url| url.origin().ascii_serialization())
-    }
-}
-
-impl Default for Issuer {
-    fn default() -> Self {
-        Self("http://localhost:8080".to_owned())
-    }
-}
-
-impl std::str::FromStr for Issuer {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected an https URL (http for loopback hosts only) in its plainest spelling, without path, query, fragment or user";
-        let url = Url::parse(text).map_err(|_| EXPECTED)?;
-        let loopback = match url.host() {
-            Some(url::Host::Domain(name)) => name == "localhost",
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-            None => false,
-        };
-        let scheme = url.scheme() == "https" || (url.scheme() == "http" && loopback);
-        // With a path, RFC 8414 §3.1 puts the metadata where a proxy that maps the path to Doorward would not look.
-        let bare = url.path() == "/"
-            && url.query().is_none()
-            && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none();
-        // Another spelling of the same URL would not equal itself in a client that compares strings.
-        let plain = url.as_str().trim_end_matches('/') == text;
-        if scheme && bare && plain {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(EXPECTED)
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Issuer {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -191,32 +123,6 @@ pub struct Http {
     pub shutdown_timeout: Span,
 }
 
-/// A list of networks, or a text that separates them by commas, as an environment variable has it.
-fn networks<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Networks {
-        Text(String),
-        List(Vec<String>),
-    }
-    let parts = match Networks::deserialize(deserializer)? {
-        Networks::Text(text) => text.split(',').map(|part| part.trim().to_owned()).collect(),
-        Networks::List(parts) => parts,
-    };
-    let parts = parts.iter().filter(|part| !part.is_empty());
-    parts
-        .map(|part| {
-            // A single address is a network of one.
-            let one = part.parse::<IpAddr>().map(IpNet::from);
-            one.or_else(|_| part.parse()).map_err(|_| {
-                serde::de::Error::custom(
-                    "expected networks such as 10.0.0.0/8, separated by commas",
-                )
-            })
-        })
-        .collect()
-}
-
 impl Default for Http {
     fn default() -> Self {
         Self {
@@ -277,31 +183,6 @@ pub struct Fetch {
     pub allowed_ports: Vec<u16>,
     /// Root certificates in PEM, beside the system's.
     pub extra_roots: Option<PathBuf>,
-}
-
-/// A list of ports, or a text that separates them by commas; the environment has one port as a number.
-fn ports<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<u16>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Ports {
-        One(u16),
-        List(Vec<u16>),
-        Text(String),
-    }
-    let expected = || serde::de::Error::custom("expected ports such as 443, separated by commas");
-    match Ports::deserialize(deserializer).map_err(|_| expected())? {
-        Ports::One(port) => Ok(vec![port]),
-        Ports::List(ports) => Ok(ports),
-        Ports::Text(text) => {
-            let parts = text
-                .split(',')
-                .map(str::trim)
-                .filter(|part| !part.is_empty());
-            parts
-                .map(|part| part.parse().map_err(|_| expected()))
-                .collect()
-        }
-    }
 }
 
 impl Default for Fetch {
@@ -498,46 +379,4 @@ pub enum LogFormat {
     Auto,
     Text,
     Json,
-}
-
-#[cfg(test)]
-mod tests {
-    /// docs/configuration.md names every field by its full name, and no other.
-    #[test]
-    fn the_documentation_knows_every_setting() {
-        let docs = include_str!("../../docs/configuration.md");
-        let mut section = String::new();
-        let mut known = Vec::new();
-        for line in include_str!("sections.rs").lines() {
-            let field = line
-                .strip_prefix("    pub ")
-                .and_then(|rest| rest.split_once(": "));
-            if let Some(name) = line.strip_prefix("pub struct ") {
-                section = name.trim_end_matches(" {").to_lowercase();
-            } else if let Some((field, kind)) = field.filter(|(f, _)| !f.contains(' ')) {
-                let is_section = kind.trim_end_matches(',').to_lowercase() == field;
-                match section.as_str() {
-                    "config" if is_section && field != "issuer" => {}
-                    "config" => known.push(field.to_owned()),
-                    section => known.push(format!("{section}.{field}")),
-                }
-            }
-        }
-        assert!(known.len() > 40, "{known:?}");
-        for setting in &known {
-            assert!(
-                docs.contains(&format!("| `{setting}` |")),
-                "{setting} is not documented"
-            );
-        }
-        for row in docs
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        {
-            assert!(
-                known.iter().any(|setting| setting == row),
-                "{row} is documented and does not exist"
-            );
-        }
-    }
 }

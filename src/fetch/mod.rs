@@ -9,6 +9,8 @@ mod dial;
 mod error;
 mod fetcher;
 mod guard;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub(crate) use crate::meters::Purpose;

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::Format;
+use super::CliError;
 use super::open::{self, Store};
-use super::{CliError, output};
+use super::output::{self, Format};
 use crate::app::App;
 use crate::config::Config;
 use crate::cx::{Actor, Cx};

@@ -3,9 +3,51 @@
 use std::fmt::Display;
 use std::io::{Write, stderr, stdout};
 
+use clap::Args;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::CliError;
+
+/// How the answer is written.
+#[derive(Args)]
+pub(super) struct Format {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Format {
+    /// The document, or its members one a line.
+    pub(super) fn print(&self, document: &Value) -> Result<(), CliError> {
+        if self.json {
+            return json(document);
+        }
+        let Value::Object(members) = document else {
+            return line(document);
+        };
+        for (name, value) in members {
+            match value {
+                Value::Null => {}
+                Value::String(text) => line(format_args!("{name}: {text}"))?,
+                other => line(format_args!("{name}: {other}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A list: one document, or a line each.
+    pub(super) fn print_list(
+        &self,
+        items: &[Value],
+        shown: impl Fn(&Value) -> String,
+    ) -> Result<(), CliError> {
+        if self.json {
+            return json(&serde_json::json!({ "items": items, "next": null }));
+        }
+        items.iter().try_for_each(|item| line(shown(item)))
+    }
+}
 
 /// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), CliError> {

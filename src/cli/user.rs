@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::CliError;
-use super::client::Format;
+use super::output::Format;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::IfMatch;

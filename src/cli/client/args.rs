@@ -1,30 +1,26 @@
-//! `doorward client …`.
+//! What is typed after `doorward client`, and the registration that it stands for.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Subcommand};
-use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
-use super::{CliError, output};
-use crate::app::App;
+use crate::cli::CliError;
+use crate::cli::output::Format;
 use crate::clients::{
-    self, About, ApplicationType, AuthMethod, Client, ClientError, Grant, KeySource, Registration,
-    ResponseMode, SignOn, StoredSecret, likely_alg,
+    About, ApplicationType, AuthMethod, Grant, KeySource, Registration, ResponseMode, SignOn,
+    likely_alg,
 };
-use crate::cx::{Actor, Cx};
-use crate::http::IfMatch;
 use crate::jose::{Alg, KeySet};
 use crate::kernel::span::Span;
-use crate::kernel::{ClientId, ScopeSet, json as strict};
-use crate::registration::{self, Allowance, RegistrationFailure};
+use crate::kernel::{ScopeSet, json as strict};
 
 /// Register services, and let them go
 #[derive(Subcommand)]
-pub(super) enum ClientCommand {
+pub(in crate::cli) enum ClientCommand {
     /// Register a client; its secret is told once
     Create(Box<Create>),
     /// List all clients
@@ -44,7 +40,7 @@ pub(super) enum ClientCommand {
 }
 
 #[derive(Args)]
-pub(super) struct Create {
+pub(in crate::cli) struct Create {
     /// A name for people
     #[arg(long)]
     name: String,
@@ -86,7 +82,7 @@ pub(super) struct Create {
     #[command(flatten)]
     about: AboutArgs,
     #[command(flatten)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 /// How people sign in to it.
@@ -165,186 +161,67 @@ fn alg(text: &str) -> Result<Alg, &'static str> {
 }
 
 #[derive(Args)]
-pub(super) struct One {
+pub(in crate::cli) struct One {
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     #[command(flatten)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 #[derive(Args)]
-pub(super) struct Update {
+pub(in crate::cli) struct Update {
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     /// RFC 7396, such as '{"redirect_uris": ["https://shop.example/cb"], "logo_uri": null}'
     #[arg(long, value_name = "JSON")]
-    merge: String,
+    pub(super) merge: String,
     #[command(flatten)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 #[derive(Args)]
-pub(super) struct InitialToken {
+pub(in crate::cli) struct InitialToken {
     /// How many clients it registers
     #[arg(long, default_value_t = 1)]
-    uses: u32,
+    pub(super) uses: u32,
     /// How long it is good
     #[arg(long, default_value = "1d", value_name = "SPAN")]
-    expires_in: Span,
+    pub(super) expires_in: Span,
     /// What they may have: authorization_code, refresh_token, client_credentials (repeats; default the first two)
     #[arg(long = "grant", value_name = "GRANT")]
-    grants: Vec<Grant>,
+    pub(super) grants: Vec<Grant>,
     /// Whether they need PKCE; false concerns only those that prove themselves
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
-    require_pkce: bool,
+    pub(super) require_pkce: bool,
     #[command(flatten)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 #[derive(Args)]
-pub(super) struct EndSecret {
+pub(in crate::cli) struct EndSecret {
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     /// As `show` prints it
     #[arg(value_name = "SECRET_ID")]
-    secret: Uuid,
+    pub(super) secret: Uuid,
     #[command(flatten)]
-    format: Format,
+    pub(super) format: Format,
 }
 
 #[derive(Args)]
-pub(super) struct Rotate {
+pub(in crate::cli) struct Rotate {
     #[arg(value_name = "ID")]
-    id: String,
+    pub(super) id: String,
     /// How long the secrets it has stay good beside the new one
     #[arg(long, default_value = "0s", value_name = "SPAN")]
-    overlap: Span,
+    pub(super) overlap: Span,
     #[command(flatten)]
-    format: Format,
-}
-
-/// How the answer is written.
-#[derive(Args)]
-pub(super) struct Format {
-    /// Print one JSON document
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-impl Format {
-    /// The document, or its members one a line.
-    pub(super) fn print(&self, document: &Value) -> Result<(), CliError> {
-        if self.json {
-            return output::json(document);
-        }
-        let Value::Object(members) = document else {
-            return output::line(document);
-        };
-        for (name, value) in members {
-            match value {
-                Value::Null => {}
-                Value::String(text) => output::line(format_args!("{name}: {text}"))?,
-                other => output::line(format_args!("{name}: {other}"))?,
-            }
-        }
-        Ok(())
-    }
-
-    /// A list: one document, or a line each.
-    pub(super) fn print_list(
-        &self,
-        items: &[Value],
-        line: impl Fn(&Value) -> String,
-    ) -> Result<(), CliError> {
-        if self.json {
-            return output::json(&json!({ "items": items, "next": null }));
-        }
-        items.iter().try_for_each(|item| output::line(line(item)))
-    }
-}
-
-pub(super) async fn run(command: ClientCommand, app: &App) -> Result<(), CliError> {
-    let cx = Cx::internal(app, Actor::Operator);
-    match command {
-        ClientCommand::Create(create) => {
-            let format = Format {
-                json: create.format.json,
-            };
-            let made = clients::create(create.registration()?, &cx).await?;
-            let mut document = made.client.view();
-            if let Some(secret) = &made.secret {
-                document["client_secret"] = json!(secret.expose());
-            }
-            format.print(&document)
-        }
-        ClientCommand::List(format) => {
-            let all = clients::list(&mut *cx.connection().await?).await?;
-            format.print_list(&all.iter().map(Client::view).collect::<Vec<_>>(), |c| {
-                format!(
-                    "{}  {}",
-                    c["client_id"].as_str().unwrap_or(""),
-                    c["client_name"].as_str().unwrap_or("")
-                )
-            })
-        }
-        ClientCommand::Show(One { id, format }) => {
-            let client = clients::get(&parse(&id)?, &cx).await?;
-            let mut document = client.view();
-            document["secrets"] = client.secrets.iter().map(StoredSecret::view).collect();
-            format.print(&document)
-        }
-        ClientCommand::Update(Update { id, merge, format }) => {
-            let refused = |why: &str| CliError::Refused(format!("merge: {why}"));
-            let patch = strict::parse(merge.as_bytes()).map_err(|e| refused(&e))?;
-            let Value::Object(patch) = patch else {
-                return Err(refused("expected an object"));
-            };
-            let update = clients::Update::Merge(patch);
-            let client = clients::update(&parse(&id)?, update, &IfMatch::Any, &cx).await?;
-            format.print(&client.view())
-        }
-        ClientCommand::RotateSecret(Rotate {
-            id,
-            overlap,
-            format,
-        }) => {
-            let told = clients::add_secret(&parse(&id)?, Some(overlap), None, &cx).await?;
-            format.print(&json!({
-                "client_id": id,
-                "client_secret": told.view["client_secret"],
-                "secret_id": told.view["id"],
-            }))
-        }
-        ClientCommand::EndSecret(EndSecret { id, secret, format }) => {
-            clients::end_secret(&parse(&id)?, secret, &cx).await?;
-            format.print(&json!({ "client_id": id, "secret_id": secret, "ended": true }))
-        }
-        ClientCommand::InitialToken(asked) => {
-            let mut allowance = Allowance::of_strangers();
-            if !asked.grants.is_empty() {
-                let names = asked.grants.iter().map(|grant| grant.as_str().to_owned());
-                allowance.grants = names.collect();
-            }
-            allowance.require_pkce = asked.require_pkce;
-            let (token, secret) =
-                registration::create_token(allowance, asked.uses, asked.expires_in, &cx).await?;
-            let mut document = token.view();
-            document["initial_access_token"] = json!(secret.expose());
-            asked.format.print(&document)
-        }
-        ClientCommand::Delete(One { id, format }) => {
-            clients::delete(&parse(&id)?, &IfMatch::Any, &cx).await?;
-            format.print(&json!({ "client_id": id, "deleted": true }))
-        }
-    }
-}
-
-fn parse(id: &str) -> Result<ClientId, CliError> {
-    Ok(id.parse().map_err(|_| ClientError::Unknown)?)
+    pub(super) format: Format,
 }
 
 impl Create {
-    fn registration(self) -> Result<Registration, CliError> {
+    /// What is to be registered.
+    pub(super) fn registration(self) -> Result<Registration, CliError> {
         let scopes = ScopeSet::parse(&self.scope).map_err(|_| {
             CliError::Refused("scope: expected names separated by spaces, 100 at most".to_owned())
         })?;
@@ -409,41 +286,4 @@ fn key_set(file: &Path) -> Result<KeySet, CliError> {
     let bytes = fs::read(file).map_err(|e| refused(&e.to_string()))?;
     let set = strict::parse(&bytes).map_err(|e| refused(&e))?;
     KeySet::read(set).map_err(|expected| refused(&format!("expected {expected}")))
-}
-
-impl From<ClientError> for CliError {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Unknown => Self::Refused("there is no such client".to_owned()),
-            ClientError::Invalid(wrong) => {
-                let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
-                Self::Refused(wrong.join("; "))
-            }
-            ClientError::ServesTaken => {
-                Self::Refused("serves: another client serves that audience".to_owned())
-            }
-            ClientError::NoSecrets => {
-                Self::Refused("the client does not prove itself with a secret".to_owned())
-            }
-            ClientError::TooManySecrets => Self::Refused(
-                "two secrets are good already: end one, or rotate without --overlap".to_owned(),
-            ),
-            ClientError::Claim(_) => Self::Refused("that is for the REST API".to_owned()),
-            ClientError::Stale => Self::Refused("somebody changed it meanwhile".to_owned()),
-            ClientError::Above(_) => {
-                Self::Refused("that is for whoever holds all of Doorward's scopes".to_owned())
-            }
-            ClientError::Fault(fault) => Self::Fault(fault),
-        }
-    }
-}
-
-impl From<RegistrationFailure> for CliError {
-    fn from(failure: RegistrationFailure) -> Self {
-        match failure {
-            RegistrationFailure::Invalid(wrong) => ClientError::Invalid(wrong).into(),
-            RegistrationFailure::Fault(fault) => Self::Fault(fault),
-            _ => Self::Refused("there is no such token".to_owned()),
-        }
-    }
 }

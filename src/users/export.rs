@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use hyper::body::Frame;
 use tokio::sync::mpsc;
 
+use super::filter::Filter;
 use super::operations::{self, UserError};
-use super::search::{Filter, Page, Position};
+use super::search::{Page, Position};
 use crate::cx::Cx;
 use crate::kernel::Fault;
 

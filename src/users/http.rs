@@ -10,10 +10,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::document::Wrong;
 use super::export;
+use super::filter::{Filter, Search, Sort};
 use super::operations::{self, Update, UserError};
 use super::password::{self, SetPassword};
 use super::patch::{JsonPatch, PatchError};
-use super::search::{Filter, Search, Sort};
 use super::shapes::{
     ChangeHeaders, ListParams, PasswordShape, Pending, UserListShape, UserShape, UserWriteShape,
     WaitParams,

@@ -7,6 +7,7 @@ mod claims;
 mod document;
 mod documents;
 mod export;
+mod filter;
 mod fold;
 pub(crate) mod history;
 pub(crate) mod http;

@@ -7,10 +7,11 @@ use sqlx::PgConnection;
 
 use super::attributes::judge_attributes;
 use super::document::{OWNED, Wrong};
+use super::filter::Filter;
 use super::model::{Fields, User};
 use super::password::{self, SetPassword};
 use super::patch::{self, JsonPatch, PatchError};
-use super::search::{self, Filter, Page, Position};
+use super::search::{self, Page, Position};
 use super::{index, store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
 use crate::credentials::PolicyError;

@@ -1,4 +1,4 @@
-//! Lists of people: filters and sorts, each combination served by an index, and a keyset cursor. The one room of dynamic SQL.
+//! Lists of people, each read from an index, with a keyset cursor. The one room of dynamic SQL.
 //!
 //! A list by `sort` is the merge of its statuses, each in the order of an index of its own. A search walks the rows of an index that begin
 //! with a word of `q`, and a filter by an attribute those of its value; both look at a bounded number of rows a page, so a page may hold fewer
@@ -11,183 +11,18 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row as _};
 use time::OffsetDateTime;
 
-use super::fold;
+use super::filter::{By, Filter, Search, Sort};
 use super::model::{Status, User};
 use super::store::Row;
-use super::words::{self, LONGEST, SHORTEST};
+use super::{fold, words};
 use crate::kernel::{Fault, UserId};
 
 /// Rows that one page looks at, at most, and at once.
 const EXAMINED: usize = 2000;
 const BATCH: usize = 1000;
-/// Words of a search.
-const WORDS: usize = 8;
 
 const COLUMNS: &str = "id, version, status, admin, email, email_verified, username, phone_number, phone_number_verified, \
      name, claims, external_ids, attributes, password_change_required, created_at, updated_at";
-
-/// Which people, all conditions together, in which order.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Filter {
-    pub(crate) email: Option<String>,
-    pub(crate) username: Option<String>,
-    /// A system and the person's key in it.
-    pub(crate) external_id: Option<(String, String)>,
-    pub(crate) q: Option<Search>,
-    /// An attribute's name and value, as the index holds them.
-    pub(crate) attribute: Option<(String, String)>,
-    pub(crate) status: Option<Status>,
-    /// Changed at this time or later.
-    pub(crate) updated_since: Option<OffsetDateTime>,
-    /// Only who is deleted, in place of only who is not.
-    pub(crate) deleted: bool,
-    /// `None`: by id, by time of change with `updated_since`, and a search in its own order.
-    pub(crate) sort: Option<Sort>,
-}
-
-/// An order of a list, and whether it runs backwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sort {
-    by: By,
-    backwards: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    /// By time of creation.
-    Id,
-    UpdatedAt,
-    Name,
-}
-
-impl Sort {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (by, backwards) = match text.strip_prefix('-') {
-            Some(by) => (by, true),
-            None => (text, false),
-        };
-        let by = match by {
-            "id" => By::Id,
-            "updated_at" => By::UpdatedAt,
-            "name" => By::Name,
-            _ => return None,
-        };
-        Some(Self { by, backwards })
-    }
-
-    fn columns(self) -> String {
-        let direction = if self.backwards { "desc" } else { "asc" };
-        match self.by {
-            By::Id => format!("id {direction}"),
-            By::UpdatedAt => format!("updated_at {direction}, id {direction}"),
-            By::Name => format!("name_folded {direction}, id {direction}"),
-        }
-    }
-}
-
-/// The words of a search, folded; those within another left out. The first are long enough for the index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Search {
-    long: Vec<String>,
-    short: Vec<String>,
-}
-
-impl Search {
-    /// Fails with what is expected.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
-        let folded = fold(text);
-        let mut words: Vec<&str> = words::words(&folded).collect();
-        words.sort_unstable();
-        words.dedup();
-        if words.len() > WORDS || words.iter().any(|w| w.chars().count() >= LONGEST) {
-            return Err("Expected at most 8 words of fewer than 64 characters.");
-        }
-        let alone = words
-            .iter()
-            .filter(|word| !words.iter().any(|w| w != *word && w.contains(**word)));
-        let (long, short): (Vec<_>, Vec<_>) = alone
-            .map(|word| (*word).to_owned())
-            .partition(|word| word.chars().count() >= SHORTEST);
-        if long.is_empty() {
-            return Err("Expected a word, or part of one, of three letters or more.");
-        }
-        Ok(Self { long, short })
-    }
-}
-
-impl Filter {
-    /// Names the list: a cursor of one is no cursor of another.
-    pub(crate) fn name(&self) -> String {
-        let since = self.updated_since.map(OffsetDateTime::unix_timestamp_nanos);
-        format!(
-            "users {:?}",
-            (
-                (&self.email, &self.username, &self.external_id),
-                (&self.q, &self.attribute, self.status, self.deleted),
-                (since, self.sort),
-            )
-        )
-    }
-
-    /// The parameters that no index serves together; none where one does.
-    pub(crate) fn unserved(&self) -> Vec<&'static str> {
-        let unique = self.is_unique();
-        let given = [
-            ("email", self.email.is_some()),
-            ("username", self.username.is_some()),
-            ("external_id", self.external_id.is_some()),
-            ("deleted", self.deleted),
-            ("q", self.q.is_some()),
-            ("attributes", self.attribute.is_some()),
-            ("status", self.deleted && self.status.is_some()),
-            ("updated_since", self.updated_since.is_some()),
-            ("sort", self.sort.is_some()),
-        ];
-        let by = self.sort.map(|sort| sort.by);
-        let served = if self.deleted {
-            let further = self.q.is_some() || self.attribute.is_some() || self.status.is_some();
-            !further && self.updated_since.is_none() && matches!(by, None | Some(By::Id))
-        } else if self.q.is_some() {
-            !unique && self.attribute.is_none() && self.updated_since.is_none() && by.is_none()
-        } else if self.attribute.is_some() {
-            !unique && self.updated_since.is_none() && matches!(by, None | Some(By::Id))
-        } else {
-            // At most one person: their order is any.
-            unique || self.updated_since.is_none() || matches!(by, None | Some(By::UpdatedAt))
-        };
-        let given = given
-            .into_iter()
-            .filter(|(_, is)| *is)
-            .map(|(name, _)| name);
-        if served { Vec::new() } else { given.collect() }
-    }
-
-    /// Whether it names one person at most.
-    fn is_unique(&self) -> bool {
-        self.email.is_some() || self.username.is_some() || self.external_id.is_some()
-    }
-
-    /// Whether it is found by what people from before there was a search have only once the job has come to them.
-    pub(crate) fn needs_index(&self) -> bool {
-        self.q.is_some() || self.order().by == By::Name
-    }
-
-    fn order(&self) -> Sort {
-        let by = if self.updated_since.is_some() {
-            By::UpdatedAt
-        } else {
-            By::Id
-        };
-        self.sort.unwrap_or(Sort {
-            by,
-            backwards: false,
-        })
-    }
-
-    fn walks(&self) -> bool {
-        self.q.is_some() || self.attribute.is_some()
-    }
-}
 
 /// A place in a list.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -503,25 +338,4 @@ fn begins_with(word: &str, query: &mut Query) {
 )]
 fn micros(at: OffsetDateTime) -> i64 {
     (at.unix_timestamp_nanos() / 1000) as i64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_is_its_words() {
-        let search = |text| Search::parse(text).map(|s| (s.long, s.short));
-        let words = |list: &[&str]| list.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        assert_eq!(
-            search("ADA ada@Exam da l% li"),
-            Ok((words(&["ada", "exam"]), words(&["li"])))
-        );
-        for bad in ["", "ad", "a b c", "%%%", "_'"] {
-            assert!(search(bad).is_err(), "{bad}");
-        }
-        let long = "a".repeat(64);
-        assert!(search(&long).is_err());
-        assert!(search("aaa bbb ccc ddd eee fff ggg hhh iii").is_err());
-    }
 }

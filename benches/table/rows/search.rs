@@ -31,17 +31,18 @@ impl Bench {
             return;
         }
         self.worded = true;
-        self.postgres.sql(
-            "bench",
-            "alter table user_word drop constraint user_word_pkey;
-             insert into user_word (suffix, user_id)
-             select substr(word, at), id
+        for statement in [
+            "alter table user_word drop constraint user_word_pkey",
+            "insert into user_word (suffix, user_id)
+             select distinct substr(word, at), id
                from \"user\", lateral (values (username_folded), ('person'), ('example'), ('com')) as listed (word), generate_series(1, length(word) - 2) at
-              where username like 'person%';
-             alter table user_word add constraint user_word_pkey primary key (suffix, user_id);
-             vacuum analyze user_word;
-             checkpoint",
-        );
+              where username like 'person%'",
+            "alter table user_word add constraint user_word_pkey primary key (suffix, user_id)",
+            "vacuum analyze user_word",
+            "checkpoint",
+        ] {
+            self.postgres.sql("bench", statement);
+        }
     }
 
     pub(super) fn search(&mut self) {

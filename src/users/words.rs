@@ -19,7 +19,7 @@ pub(super) fn name_folded(name: Option<&str>) -> String {
     folded
 }
 
-/// The rows that the person has in the index.
+/// The rows that the person has in the index. Of two of which one begins the other the longer will do: whatever begins the shorter begins it too.
 pub(super) fn suffixes(fields: &Fields) -> BTreeSet<String> {
     let name = name_folded(fields.name.as_deref());
     let others = [&fields.email, &fields.username];
@@ -31,6 +31,14 @@ pub(super) fn suffixes(fields: &Fields) -> BTreeSet<String> {
             let starts = &starts[..(starts.len() + 1).saturating_sub(SHORTEST)];
             suffixes.extend(starts.iter().map(|at| word[*at..].to_owned()));
         }
+    }
+    let begins_next = |(suffix, next): (&String, &String)| {
+        next.starts_with(suffix.as_str()).then(|| suffix.clone())
+    };
+    let pairs = suffixes.iter().zip(suffixes.iter().skip(1));
+    let needless: Vec<String> = pairs.filter_map(begins_next).collect();
+    for suffix in &needless {
+        suffixes.remove(suffix);
     }
     suffixes
 }
@@ -66,6 +74,16 @@ mod tests {
         let expected = [
             "ada", "ample", "example", "jörg", "mple", "ple", "xample", "örg",
         ];
+        assert_eq!(
+            found.iter().map(String::as_str).collect::<Vec<_>>(),
+            expected
+        );
+    }
+
+    #[test]
+    fn what_begins_another_has_no_row() {
+        let found = suffixes(&fields("Banana", "bananas@x"));
+        let expected = ["ananas", "anas", "bananas", "nanas", "nas"];
         assert_eq!(
             found.iter().map(String::as_str).collect::<Vec<_>>(),
             expected

@@ -44,8 +44,8 @@ impl Report {
 struct Connection {
     stream: TcpStream,
     read: Vec<u8>,
-    /// When the request was due, while one is under way.
-    asked: Option<Instant>,
+    /// The number of the request and when it was due, while one is under way.
+    asked: Option<(u64, Instant)>,
 }
 
 /// Bytes of a request. `body`: a form or JSON, with its media type.
@@ -117,7 +117,19 @@ pub(crate) fn drive(
     connections: usize,
     pace: &Pace,
     duration: Duration,
+    next: impl FnMut(u64) -> Vec<u8>,
+) -> Report {
+    drive_hearing(address, connections, pace, duration, next, |_| {})
+}
+
+/// The same, and says which request has just been answered.
+pub(crate) fn drive_hearing(
+    address: SocketAddr,
+    connections: usize,
+    pace: &Pace,
+    duration: Duration,
     mut next: impl FnMut(u64) -> Vec<u8>,
+    mut heard: impl FnMut(u64),
 ) -> Report {
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
     let mut held: Vec<Option<Connection>> = Vec::new();
@@ -167,7 +179,7 @@ pub(crate) fn drive(
                 std::thread::yield_now();
                 break;
             };
-            let bytes = next(sent);
+            let (number, bytes) = (sent, next(sent));
             sent += 1;
             if connection.stream.write_all(&bytes).is_err() {
                 report.broken += 1;
@@ -175,7 +187,7 @@ pub(crate) fn drive(
                 idle.push(at);
                 continue;
             }
-            connection.asked = Some(due);
+            connection.asked = Some((number, due));
         }
         events.clear();
         let wait = match pace {
@@ -207,7 +219,8 @@ pub(crate) fn drive(
             }
             if let Some((status, length, close)) = complete(&connection.read) {
                 connection.read.drain(..length);
-                if let Some(asked) = connection.asked.take() {
+                if let Some((number, asked)) = connection.asked.take() {
+                    heard(number);
                     report.take(status, asked.elapsed());
                     idle.push(at);
                 }

@@ -14,7 +14,7 @@ use crate::kernel::Fault;
 use crate::kernel::clock::Clock;
 use crate::ops::{health, telemetry};
 use crate::server::Doorkeeper;
-use crate::{router, server};
+use crate::{jobs, router, server};
 
 /// Beyond the time that requests get to finish, for closing the rest.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -88,6 +88,11 @@ impl Running {
             address,
             serving,
         })
+    }
+
+    /// Deletes what has expired, as happens each minute, at once: for whoever moves the clock.
+    pub async fn sweep(&self) -> Result<(), Fault> {
+        jobs::sweep(&self.app).await
     }
 
     /// Takes no new work, finishes what is under way, and ends in a bounded time.

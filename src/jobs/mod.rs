@@ -3,5 +3,5 @@
 mod standing;
 mod tasks;
 
-pub(crate) use standing::start;
+pub(crate) use standing::{start, sweep};
 pub(crate) use tasks::Tasks;

@@ -274,8 +274,8 @@ async fn survey_consumers(app: App) {
 }
 
 /// Deletes what has expired, in batches that disturb nobody.
-async fn sweep(app: &App) -> Result<(), Fault> {
-    while registration::sweep(app.clock.now(), &mut *app.pool.acquire().await?).await? > 0 {}
+pub(crate) async fn sweep(app: &App) -> Result<(), Fault> {
+    registration::sweep(&Cx::internal(app, Actor::System)).await?;
     let now = app.clock.now();
     while sessions::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
     while token::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}

@@ -120,6 +120,12 @@ impl Server {
         }
     }
 
+    /// Has it delete what has expired.
+    pub(crate) async fn sweep(&self) {
+        let running = self.running.as_ref().expect("a server of this process");
+        running.sweep().await.expect("it sweeps");
+    }
+
     /// Stops it as SIGTERM would.
     pub(crate) async fn stop(mut self) {
         if let Some(running) = self.running.take() {

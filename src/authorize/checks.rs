@@ -24,6 +24,8 @@ pub(crate) const CHALLENGE_METHOD: &str = "S256";
 const MAX_STATE: usize = 2048;
 const MAX_NONCE: usize = 256;
 const MAX_HINT: usize = 254;
+/// Bytes of a resource: no audience is longer.
+const MAX_RESOURCE: usize = 500;
 /// Bytes of a list that is looked at or passed over (checklist 174).
 const MAX_LIST: usize = 1000;
 
@@ -52,6 +54,7 @@ pub(super) async fn vet(mut raw: Raw, cx: &Cx) -> Result<(Arc<Client>, Request),
         response_type_code(&mut raw)?;
         may_use_codes(&client)?;
         let scope = registered_scope(&mut raw, &client)?;
+        let resources = one_resource(&mut raw)?;
         let code_challenge = challenge(&mut raw, &client)?;
         let nonce = nonce(&mut raw)?;
         let prompt = prompt(&mut raw)?;
@@ -70,7 +73,7 @@ pub(super) async fn vet(mut raw: Raw, cx: &Cx) -> Result<(Arc<Client>, Request),
             client_id: client.id.clone(),
             back: back.clone(),
             scope,
-            resources: raw.take_all("resource"),
+            resources,
             nonce,
             code_challenge,
             prompt,
@@ -215,6 +218,19 @@ fn registered_scope(raw: &mut Raw, client: &Client) -> Result<Option<String>, Re
         Refused::from(outside_registration())
     })?;
     Ok(Some(scope.to_string()))
+}
+
+/// RFC 8707 §2: it may be given several times, and a token is for one audience. Which is the client's is asked with the scopes.
+fn one_resource(raw: &mut Raw) -> Result<Vec<String>, Refused> {
+    let resources = raw.take_all("resource");
+    rule(resources.len() <= 1, || {
+        Refused::new("invalid_target", "A token is for one audience.")
+    })?;
+    let short = resources.iter().all(|uri| uri.len() <= MAX_RESOURCE);
+    rule(short, || {
+        Refused::new("invalid_target", "resource is longer than 500 bytes.")
+    })?;
+    Ok(resources)
 }
 
 /// Checklist 6: S256 alone, and nobody goes without who can't be held to account.

@@ -30,11 +30,16 @@ pub(crate) async fn get(
 
 /// The same by POST (Core §3.1.2.1).
 #[utoipa::path(post, path = "/oauth2/authorize", tag = "people", responses((status = 200, description = "The answer, as a form that sends itself", content_type = "text/html", body = String), (status = 303, description = "The answer, or the next page"), PageRefusals))]
-pub(crate) async fn post(cx: Cx, uri: Uri, request: Request) -> Result<Response, PageError> {
+pub(crate) async fn post(
+    cx: Cx,
+    headers: HeaderMap,
+    uri: Uri,
+    request: Request,
+) -> Result<Response, PageError> {
     let body = Form::read(request).await.map_err(unreadable)?;
     let raw = Raw::parse(uri.query().unwrap_or(""), &body).map_err(unreadable)?;
     match vet(raw, &cx).await {
-        Ok((_, request)) => begin_later(&request, &cx).await,
+        Ok((_, request)) => begin_later(&request, &headers, &cx).await,
         Err(unfit) => refuse(unfit, &cx),
     }
 }

@@ -27,7 +27,7 @@ use crate::users::{self, SignIn};
 
 /// How long somebody may take.
 const LIFE: Duration = Duration::hours(1);
-/// Requests that one household may have under way (E33).
+/// Requests that one household has under way; whoever begins another has the oldest make room (E33).
 const MOST: i64 = 1000;
 
 /// Who sits at the browser, and how far their sign-in has come.
@@ -82,7 +82,7 @@ pub(super) async fn begin(
             let issuer = &cx.app.config.issuer;
             let (attempt, fresh) = attempt::present_or_fresh(headers, issuer);
             let browser = TokenHash::of(attempt.expose());
-            let name = store(request, Some(&browser), cx).await?;
+            let name = store(request, Some(&browser), headers, cx).await?;
             let mut response = Redirect::to(&page_of(&due, &name)).into_response();
             if fresh {
                 let cookie = attempt::cookie(&attempt, issuer)?;
@@ -94,8 +94,12 @@ pub(super) async fn begin(
 }
 
 /// Stores a request that came by POST: browsers send no cookies with one from another site, so it goes on by GET.
-pub(super) async fn begin_later(request: &Request, cx: &Cx) -> Result<Response, PageError> {
-    let name = store(request, None, cx).await?;
+pub(super) async fn begin_later(
+    request: &Request,
+    headers: &HeaderMap,
+    cx: &Cx,
+) -> Result<Response, PageError> {
+    let name = store(request, None, headers, cx).await?;
     let address = format!("/oauth2/authorize/continue?request={name}");
     Ok(Redirect::to(&address).into_response())
 }
@@ -126,11 +130,20 @@ pub(super) async fn take_up(
 async fn store(
     request: &Request,
     browser: Option<&TokenHash>,
+    headers: &HeaderMap,
     cx: &Cx,
 ) -> Result<String, PageError> {
+    if !is_seen(headers) {
+        let text = "Signing in takes a page of its own. Please go back to the application that you came from and sign in from there.";
+        return Err(PageError::new(
+            StatusCode::BAD_REQUEST,
+            "Not within another page",
+            text,
+        ));
+    }
     let name = random::token().expose().clone();
     let household = cx.origin.ip.map(household);
-    let stored = store::insert(
+    let crowded = store::insert(
         &TokenHash::of(&name),
         browser,
         request,
@@ -140,13 +153,17 @@ async fn store(
         &mut *cx.connection().await?,
     )
     .await?;
-    if stored {
-        return Ok(name);
+    if crowded {
+        tracing::warn!("an address has too many logins under way; its oldest make room");
     }
-    tracing::warn!("an address has too many logins under way");
-    let text = "Too many sign-ins were begun from where you are and not finished. Please wait some minutes and try again.";
-    let error = PageError::new(StatusCode::TOO_MANY_REQUESTS, "One moment", text);
-    Err(error.retry_after(60))
+    Ok(name)
+}
+
+/// Whether a person sees what is answered, as far as their browser says (Fetch Metadata): what other sites' pictures, frames and scripts
+/// ask for, and what is fetched in case somebody should want it, leads to no login.
+fn is_seen(headers: &HeaderMap) -> bool {
+    let to = headers.get("sec-fetch-dest");
+    to.is_none_or(|to| to == "document") && !headers.contains_key("sec-purpose")
 }
 
 /// A request by its name, where this browser began it (checklist 74, 164): planted in another, the name is worthless.

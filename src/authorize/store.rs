@@ -22,7 +22,8 @@ fn read(request: Value) -> Result<Request, Fault> {
         .map_err(|e| Fault::internal("reading an authorization request", e))
 }
 
-/// Stores a request, unless its household has `most` already (E33); `false` then.
+/// Stores a request. A household has `most` of them: the oldest make room, those first that no browser came back for (E33), so that
+/// whoever begins many shuts nobody out. Gives whether some had to.
 pub(super) async fn insert(
     id: &TokenHash,
     browser: Option<&TokenHash>,
@@ -34,11 +35,27 @@ pub(super) async fn insert(
 ) -> Result<bool, Fault> {
     let document = serde_json::to_value(request)
         .map_err(|e| Fault::internal("writing an authorization request", e))?;
-    let done = sqlx::query!(
-        "
+    let crowded = sqlx::query_scalar!(
+        r#"
+        with beyond as (
+            select id_hash
+              from authorization_request
+             where household = $5
+               and expires_at > $6
+             order by taken_up_at is null, created_at desc
+            offset $8
+        ), going as (
+            select id_hash
+              from authorization_request
+             where id_hash in (select id_hash from beyond)
+               for update skip locked
+        ), gone as (
+            delete from authorization_request
+             where id_hash in (select id_hash from going)
+        )
         insert into authorization_request (id_hash, browser_hash, client_id, request, household, created_at, expires_at)
-        select $1, $2, $3, $4, $5, $6, $7
-         where (select count(*) from authorization_request where household = $5 and expires_at > $6) < $8",
+        values ($1, $2, $3, $4, $5, $6, $7)
+        returning exists (select from beyond) as "crowded!""#,
         id.as_bytes(),
         browser.map(TokenHash::as_bytes),
         request.client_id.as_str(),
@@ -46,14 +63,14 @@ pub(super) async fn insert(
         household,
         request.asked_at,
         expires_at,
-        most,
+        most - 1,
     )
-    .execute(db)
+    .fetch_one(db)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(crowded)
 }
 
-/// A request that this browser began.
+/// A request that this browser began, noting that it came back for it.
 pub(super) async fn find(
     id: &TokenHash,
     browser: &TokenHash,
@@ -62,6 +79,14 @@ pub(super) async fn find(
 ) -> Result<Option<Stored>, Fault> {
     let row = sqlx::query!(
         "
+        with taken_up as (
+            update authorization_request
+               set taken_up_at = $3
+             where id_hash = $1
+               and browser_hash = $2
+               and expires_at > $3
+               and taken_up_at is null
+        )
         select request, chosen_session
           from authorization_request
          where id_hash = $1

@@ -214,6 +214,14 @@ async fn every_other_error_goes_back_to_the_client() {
             format!("{}&unknown=1&unknown=2", path(&[])),
         ),
         ("invalid_request", format!("{}&state=s-2", path(&[]))),
+        (
+            "invalid_target",
+            format!("{}&resource=urn:a&resource=urn:b", path(&[])),
+        ),
+        (
+            "invalid_target",
+            path(&[("resource", &format!("urn:{}", long(497)))]),
+        ),
     ] {
         let answer = server.get(&path).await;
         assert_eq!(told(&answer, &server), error, "{path}");
@@ -721,36 +729,75 @@ async fn a_constant_challenge_is_noticed() {
     );
 }
 
+async fn under_way(server: &Server) -> i64 {
+    let count = "select count(*) from authorization_request";
+    sqlx::query_scalar(count)
+        .fetch_one(&mut server.tables().await)
+        .await
+        .unwrap()
+}
+
+/// E33: any page can have its visitors begin logins, by the thousand. They are bounded, and shut out neither who signs in already nor who
+/// comes after them.
 #[tokio::test]
 async fn strangers_begin_a_bounded_number_of_logins() {
-    // E33
+    let server = Server::with_ada().await;
+    let shop = server.application().application().await;
+    let mut early = Browser::new(&server);
+    let page = early.follow(&shop.authorize(&[])).await;
+    assert_eq!(step_of(&page), Some("/login"));
+    let path = shop.authorize(&[("state", "never continued")]);
+    for _ in 0..1005 {
+        let answer = server.get(&path).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+    }
+    assert_eq!(under_way(&server).await, 1000);
+    let mut late = Browser::new(&server);
+    let code = shop.code(&mut late, &[]).await;
+    assert_eq!(shop.redeem(&code).await.status, 200);
+    let page = early.sign_in_at(&page, "ada", PASSWORD).await;
+    assert_eq!(told(&page, &server), "none");
+    assert_eq!(under_way(&server).await, 998, "both are done");
+}
+
+/// E33: what no person sees leads to no login; what a person sees does.
+#[tokio::test]
+async fn a_login_begins_on_a_page_of_its_own() {
     let server = Server::with_ada().await;
     let shop = server.application().application().await;
     let path = shop.authorize(&[]);
-    let stored = async || {
-        let mut db = server.tables().await;
-        let count = "select count(*) from authorization_request";
-        sqlx::query_scalar::<_, i64>(count)
-            .fetch_one(&mut db)
-            .await
-            .unwrap()
+    let (endpoint, form) = path.split_once('?').unwrap();
+    let ask = async |name: &str, value: &str, posted: bool| {
+        let request = match posted {
+            true => server
+                .request(Method::POST, endpoint)
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(form.to_owned()),
+            false => server.request(Method::GET, &path),
+        };
+        Answer::of(request.header(name, value)).await
     };
-    let mut refused = 0;
-    for _ in 0..1005 {
-        let answer = server.get(&path).await;
-        if answer.status == 429 {
-            assert_eq!(answer.header("retry-after"), "60");
-            refused += 1;
+    for posted in [false, true] {
+        for (name, value) in [
+            ("sec-fetch-dest", "image"),
+            ("sec-fetch-dest", "iframe"),
+            ("sec-fetch-dest", "empty"),
+            ("sec-fetch-dest", "script"),
+            ("sec-fetch-dest", ""),
+            ("sec-purpose", "prefetch;prerender"),
+        ] {
+            let answer = ask(name, value, posted).await;
+            let refused = (answer.status, answer.header("location"));
+            assert_eq!(refused, (400, ""), "{name}: {value}");
         }
     }
-    assert_eq!((stored().await, refused), (1000, 5));
-    server.clock.advance(time::Duration::minutes(61));
-    assert_eq!(server.get(&path).await.status, 303);
-    assert_eq!(
-        server
-            .get(&shop.authorize(&[("prompt", "none")]))
-            .await
-            .status,
-        303
-    );
+    assert_eq!(under_way(&server).await, 0);
+    for posted in [false, true] {
+        let answer = ask("sec-fetch-dest", "document", posted).await;
+        assert_eq!(answer.status, 303, "{}", answer.text);
+    }
+    // Asking silently, as applications do in a frame, needs no page.
+    let silent = server.request(Method::GET, &shop.authorize(&[("prompt", "none")]));
+    let answer = Answer::of(silent.header("sec-fetch-dest", "iframe")).await;
+    assert_eq!(told(&answer, &server), "login_required");
 }

@@ -71,9 +71,12 @@ pub(crate) enum Update {
     Merge(Map<String, Value>),
     /// The whole registration; what is absent takes its default.
     Replace(Map<String, Value>),
-    /// The whole registration, read already.
-    Registration(Box<Registration>),
+    /// What is made of the client as it is, which nobody else changes meanwhile.
+    Revise(Box<Revise>),
 }
+
+/// The registration that a client is to have, made of what it is, or all that is wrong with it.
+pub(crate) type Revise = dyn FnOnce(&Client) -> Result<Registration, Vec<RegistrationError>> + Send;
 
 /// A client by id, with what is told of its secrets.
 pub(crate) async fn get(id: &ClientId, cx: &Cx) -> Result<Client, ClientError> {
@@ -382,7 +385,7 @@ async fn find_to_change(
 /// The registration after the update. The server's own members may be repeated as they are, not changed.
 fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
     let (sent, document) = match update {
-        Update::Registration(registration) => return Ok(*registration),
+        Update::Revise(revise) => return revise(before).map_err(ClientError::Invalid),
         Update::Merge(patch) => {
             let mut document = before.registration.to_json();
             let further = without_owned(&patch);

@@ -145,9 +145,9 @@ impl Default for Http {
 pub struct Registration {
     /// `off`, `token` (with an initial access token) or `open`.
     pub mode: RegistrationMode,
-    /// Clients that have registered themselves, at most.
+    /// Clients that have registered themselves without a token, at most, and as many with one.
     pub max_clients: u32,
-    /// Clients that one address may register in an hour without a token.
+    /// Clients that one address may register in an hour without a token; it may change them three times as often.
     pub max_per_address: u32,
 }
 

@@ -319,6 +319,20 @@ pub(super) async fn end_of_consent(
         .collect())
 }
 
+/// Those of these clients that somebody signed in to lately.
+pub(crate) async fn used_among(
+    clients: &[String],
+    db: &mut PgConnection,
+) -> Result<Vec<String>, Fault> {
+    let used = sqlx::query_scalar!(
+        "select distinct client_id from token_family where client_id = any ($1)",
+        clients
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(used)
+}
+
 /// Deletes families whose life is over, a batch at a time; gives how many.
 pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<u64, Fault> {
     let done = sqlx::query!(

@@ -57,7 +57,7 @@ pub(crate) async fn show(
 }
 
 /// `PUT /oauth2/register/{id}`: the whole registration.
-#[utoipa::path(put, path = "/oauth2/register/{id}", tag = "tokens", operation_id = "replace_registration", params(("id" = String, Path, description = "The client's id")), request_body(content = Object, description = "All client metadata, with client_id (RFC 7592 §2.2)"), responses((status = 200, description = "What is registered now", body = RegistrationShape), (status = 400, description = "invalid_redirect_uri or invalid_client_metadata", body = OAuthErrorShape), (status = 401, description = "The registration access token is missing or not good"), (status = 403, description = "An operator gave the client more than it may manage", body = OAuthErrorShape), (status = 404, description = "Registration is switched off", body = OAuthErrorShape)), security(("registration" = [])))]
+#[utoipa::path(put, path = "/oauth2/register/{id}", tag = "tokens", operation_id = "replace_registration", params(("id" = String, Path, description = "The client's id")), request_body(content = Object, description = "All client metadata, with client_id (RFC 7592 §2.2)"), responses((status = 200, description = "What is registered now", body = RegistrationShape), (status = 400, description = "invalid_redirect_uri or invalid_client_metadata", body = OAuthErrorShape), (status = 401, description = "The registration access token is missing or not good"), (status = 403, description = "An operator gave the client more than it may manage", body = OAuthErrorShape), (status = 404, description = "Registration is switched off", body = OAuthErrorShape), (status = 429, description = "Changed too often", body = OAuthErrorShape)), security(("registration" = [])))]
 pub(crate) async fn replace(
     _: SwitchedOn,
     cx: Cx,
@@ -71,7 +71,7 @@ pub(crate) async fn replace(
 }
 
 /// `DELETE /oauth2/register/{id}`.
-#[utoipa::path(delete, path = "/oauth2/register/{id}", tag = "tokens", operation_id = "delete_registration", params(("id" = String, Path, description = "The client's id")), responses((status = 204, description = "The client is gone"), (status = 401, description = "The registration access token is missing or not good"), (status = 403, description = "An operator gave the client more than it may manage", body = OAuthErrorShape), (status = 404, description = "Registration is switched off", body = OAuthErrorShape)), security(("registration" = [])))]
+#[utoipa::path(delete, path = "/oauth2/register/{id}", tag = "tokens", operation_id = "delete_registration", params(("id" = String, Path, description = "The client's id")), responses((status = 204, description = "The client is gone"), (status = 401, description = "The registration access token is missing or not good"), (status = 403, description = "An operator gave the client more than it may manage", body = OAuthErrorShape), (status = 404, description = "Registration is switched off", body = OAuthErrorShape), (status = 429, description = "Changed too often", body = OAuthErrorShape)), security(("registration" = [])))]
 pub(crate) async fn remove(
     _: SwitchedOn,
     cx: Cx,
@@ -231,6 +231,14 @@ impl From<RegistrationFailure> for Refusal {
                 )
                 .status(StatusCode::TOO_MANY_REQUESTS)
                 .retry_after(HOUR),
+            ),
+            RegistrationFailure::TooOften(wait) => Self::OAuth(
+                OAuthError::new(
+                    OAuthCode::TemporarilyUnavailable,
+                    "Registrations from there were changed too often; come again later.",
+                )
+                .status(StatusCode::TOO_MANY_REQUESTS)
+                .retry_after(wait),
             ),
             RegistrationFailure::OutOfReach => Self::OAuth(
                 OAuthError::invalid_request(

@@ -11,5 +11,4 @@ mod shapes;
 mod store;
 
 pub(crate) use model::{Allowance, InitialToken};
-pub(crate) use operations::{RegistrationFailure, create_token};
-pub(crate) use store::sweep;
+pub(crate) use operations::{RegistrationFailure, create_token, sweep};

@@ -1,16 +1,17 @@
 //! Registering oneself, and managing that; and the initial access tokens that let somebody in.
 
 use serde_json::{Map, Value, json};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::model::{self, new_initial_token, new_registration_token};
-use super::store::{self, Bounds, Registered};
+use super::store::{self, Bounds, Owner, Registered};
 use super::{Allowance, InitialToken};
 use crate::audit::{self, Action, Change, Target};
 use crate::clients::{self, Client, ClientError, Grant, Registration, RegistrationError, Update};
 use crate::config::RegistrationMode;
 use crate::cx::{Actor, Cx};
+use crate::families;
 use crate::http::IfMatch;
 use crate::kernel::id::uuid_v7;
 use crate::kernel::network::household;
@@ -20,6 +21,10 @@ use crate::kernel::{ClientId, Fault, ScopeSet, Secret, TokenHash};
 
 /// How long what an address registered counts against it.
 const HOUR: Duration = Duration::hours(1);
+/// How many times as often as it may register clients, an address may change them.
+const CHANGES: u32 = 3;
+/// How long a stranger's client is kept that nobody signs in to.
+const UNUSED: Duration = Duration::hours(24);
 /// Uses of one initial access token.
 const MOST_USES: u32 = 1000;
 const LONGEST_LIFE: Span = Span::days(90);
@@ -33,6 +38,8 @@ pub(crate) enum RegistrationFailure {
     BadToken,
     /// Too many registered themselves.
     NoRoom,
+    /// They were changed too often; when to come again, in seconds.
+    TooOften(u32),
     /// An operator gave the client more than it may manage by itself.
     OutOfReach,
     Invalid(Vec<RegistrationError>),
@@ -188,7 +195,7 @@ pub(super) async fn register(
             (Some(id), allowance)
         }
     };
-    let registration = read(metadata, &allowance, None)?;
+    let registration = read(metadata, &allowance, None).map_err(RegistrationFailure::Invalid)?;
     let created = clients::create_in(registration, &mut tx, cx).await?;
     let token = new_registration_token();
     let household = cx.origin.ip.filter(|_| initial_token.is_none());
@@ -229,26 +236,49 @@ pub(super) async fn show(
     })
 }
 
-/// Replaces the registration (RFC 7592 §2.2). What an operator set stays; a client that begins to prove itself with a secret gets one.
+/// Replaces the registration (RFC 7592 §2.2). What an operator set stays, also while it is set; a client that begins to prove itself with a
+/// secret gets one.
 pub(super) async fn replace(
     id: &ClientId,
     token: &str,
-    mut metadata: Map<String, Value>,
+    metadata: Map<String, Value>,
     cx: &Cx,
 ) -> Result<Managed, RegistrationFailure> {
-    admit(id, token, cx).await?;
+    admit_to_change(id, token, cx).await?;
+    let cx = &acting(id, cx);
+    let now = cx.now;
+    let revise = move |before: &Client| revised(metadata, before, now);
+    let update = Update::Revise(Box::new(revise));
+    let client = clients::update(id, update, &IfMatch::Any, cx).await?;
+    let lacks_one = !client.secrets.iter().any(|s| s.is_live(cx.now));
+    let secret = if client.registration.auth_method.has_secret() && lacks_one {
+        let told = clients::add_secret(id, None, None, cx).await?;
+        let secret = told.view["client_secret"].as_str();
+        secret.map(|secret| Secret::new(secret.to_owned()))
+    } else {
+        None
+    };
+    Ok(Managed {
+        client,
+        secret,
+        token: Secret::new(token.to_owned()),
+    })
+}
+
+/// The registration that the metadata make of the client as it is.
+fn revised(
+    mut metadata: Map<String, Value>,
+    before: &Client,
+    now: OffsetDateTime,
+) -> Result<Registration, Vec<RegistrationError>> {
     let wrong = |part: &'static str, detail: &str| {
-        RegistrationFailure::Invalid(vec![RegistrationError {
+        vec![RegistrationError {
             part: part.into(),
             detail: detail.to_owned(),
-        }])
+        }]
     };
-    if metadata
-        .remove("client_id")
-        .as_ref()
-        .and_then(Value::as_str)
-        != Some(id.as_str())
-    {
+    let named = metadata.remove("client_id");
+    if named.as_ref().and_then(Value::as_str) != Some(before.id.as_str()) {
         return Err(wrong("client_id", "Expected the client's own."));
     }
     for name in [
@@ -261,10 +291,9 @@ pub(super) async fn replace(
             return Err(wrong(name, "This is not sent back (RFC 7592 §2.2)."));
         }
     }
-    let before = clients::get(id, cx).await?;
     if let Some(secret) = metadata.remove("client_secret") {
         let sent = TokenHash::of(secret.as_str().unwrap_or(""));
-        let live = before.secrets.iter().filter(|s| s.is_live(cx.now));
+        let live = before.secrets.iter().filter(|s| s.is_live(now));
         if live.filter(|s| s.hash.matches(&sent)).count() == 0 {
             return Err(wrong(
                 "client_secret",
@@ -282,38 +311,91 @@ pub(super) async fn replace(
             .collect(),
         require_pkce: before.registration.sign_on.require_pkce,
     };
-    let registration = read(metadata, &allowance, Some(&before.registration))?;
-    let cx = &acting(id, cx);
-    let update = Update::Registration(Box::new(registration));
-    let client = clients::update(id, update, &IfMatch::Any, cx).await?;
-    let lacks_one = !client.secrets.iter().any(|s| s.is_live(cx.now));
-    let secret = if client.registration.auth_method.has_secret() && lacks_one {
-        let told = clients::add_secret(id, None, None, cx).await?;
-        let secret = told.view["client_secret"].as_str();
-        secret.map(|secret| Secret::new(secret.to_owned()))
-    } else {
-        None
-    };
-    Ok(Managed {
-        client,
-        secret,
-        token: Secret::new(token.to_owned()),
-    })
+    read(metadata, &allowance, Some(&before.registration))
 }
 
 /// Deletes the client (RFC 7592 §2.3).
 pub(super) async fn remove(id: &ClientId, token: &str, cx: &Cx) -> Result<(), RegistrationFailure> {
-    admit(id, token, cx).await?;
+    admit_to_change(id, token, cx).await?;
     Ok(clients::delete(id, &IfMatch::Any, &acting(id, cx)).await?)
 }
 
+/// Deletes what is over: tokens, budgets, what clients that are gone still counted for, and strangers' clients that nobody signed in to
+/// within a day and that no operator made his own.
+pub(crate) async fn sweep(cx: &Cx) -> Result<(), Fault> {
+    let over: Vec<ClientId> = {
+        let mut connection = cx.connection().await?;
+        while store::sweep(cx.now - HOUR, cx.now, &mut connection).await? > 0 {}
+        let unused = store::list_unused(&mut connection).await?;
+        let ids: Vec<String> = unused.iter().map(|(id, _)| id.to_string()).collect();
+        let used = families::used_among(&ids, &mut connection).await?;
+        store::note_used(&used, cx.now, &mut connection).await?;
+        let over = unused.into_iter().filter(|(id, registered_at)| {
+            *registered_at <= cx.now - UNUSED && !used.iter().any(|used| used == id.as_str())
+        });
+        over.map(|(id, _)| id).collect()
+    };
+    for id in over {
+        match delete_unused(&id, cx).await {
+            Ok(()) | Err(ClientError::Unknown) => {}
+            Err(ClientError::Fault(fault)) => return Err(fault),
+            Err(_) => tracing::warn!(client.id = %id, "an unused client could not be deleted"),
+        }
+    }
+    Ok(())
+}
+
+async fn delete_unused(id: &ClientId, cx: &Cx) -> Result<(), ClientError> {
+    let client = clients::get(id, cx).await?;
+    if is_a_strangers(&client.registration) {
+        // Not one that an operator makes his own this very moment.
+        return match clients::delete(id, &IfMatch::OneOf(vec![client.version]), cx).await {
+            Err(ClientError::Stale) => Ok(()),
+            done => done,
+        };
+    }
+    let mut connection = cx.connection().await?;
+    store::note_used(&[id.to_string()], cx.now, &mut connection).await?;
+    Ok(())
+}
+
+/// Whether it is no more than a stranger could have registered.
+fn is_a_strangers(registration: &Registration) -> bool {
+    let mut bare = registration.clone();
+    keep_operators(&mut bare, &Registration::new(""));
+    let allowance = Allowance::of_strangers();
+    let may = |grant: &Grant| allowance.grants.iter().any(|may| may == grant.as_str());
+    bare.to_json() == registration.to_json()
+        && registration.sign_on.require_pkce
+        && registration.grants.iter().all(may)
+        && registration
+            .scopes
+            .iter()
+            .all(|name| PERSONAL.contains(&name))
+}
+
 /// Whether the token is the one of this client's registration.
-async fn admit(id: &ClientId, token: &str, cx: &Cx) -> Result<(), RegistrationFailure> {
+async fn admit(id: &ClientId, token: &str, cx: &Cx) -> Result<Owner, RegistrationFailure> {
     let hash = model::registration_token(token).ok_or(RegistrationFailure::BadToken)?;
     let found = store::find_registered(&hash, &mut *cx.connection().await?).await?;
-    match found {
-        Some(owner) if owner == *id => Ok(()),
-        _ => Err(RegistrationFailure::BadToken),
+    found
+        .filter(|owner| owner.client == *id)
+        .ok_or(RegistrationFailure::BadToken)
+}
+
+/// The same for whoever changes something: each change is written down and told to all replicas, so there are only so many (E33).
+async fn admit_to_change(id: &ClientId, token: &str, cx: &Cx) -> Result<(), RegistrationFailure> {
+    let owner = admit(id, token, cx).await?;
+    let settings = &cx.app.config.registration;
+    let changes = settings.max_per_address.saturating_mul(CHANGES).max(1);
+    let burst = i32::try_from(changes).unwrap_or(i32::MAX);
+    let mut connection = cx.connection().await?;
+    let step = HOUR / burst;
+    if store::spend_change(&owner.holder, burst, step, cx.now, &mut connection).await? {
+        Ok(())
+    } else {
+        let wait = u32::try_from(step.whole_seconds()).unwrap_or(1);
+        Err(RegistrationFailure::TooOften(wait.max(1)))
     }
 }
 
@@ -341,7 +423,7 @@ fn read(
     mut metadata: Map<String, Value>,
     allowance: &Allowance,
     before: Option<&Registration>,
-) -> Result<Registration, RegistrationFailure> {
+) -> Result<Registration, Vec<RegistrationError>> {
     // RFC 7591 §2: the defaults of what is left out.
     let absent =
         |metadata: &Map<String, Value>, name: &str| metadata.get(name).is_none_or(Value::is_null);
@@ -355,8 +437,7 @@ fn read(
         metadata.insert("client_name".to_owned(), json!(name));
     }
     let scope_is_sent = !absent(&metadata, "scope");
-    let mut registration =
-        Registration::from_metadata(metadata).map_err(RegistrationFailure::Invalid)?;
+    let mut registration = Registration::from_metadata(metadata)?;
     let mut wrong = Vec::new();
     let mut refuse = |part: &'static str, detail: String| {
         wrong.push(RegistrationError {
@@ -387,23 +468,28 @@ fn read(
         };
     }
     if !wrong.is_empty() {
-        return Err(RegistrationFailure::Invalid(wrong));
+        return Err(wrong);
     }
     registration.sign_on.require_pkce =
         allowance.require_pkce || !registration.auth_method.proves();
     if let Some(before) = before {
-        registration.audiences.clone_from(&before.audiences);
-        registration.serves.clone_from(&before.serves);
-        registration.signing_alg = before.signing_alg;
-        registration.access_token_lifetime = before.access_token_lifetime;
-        registration.password_grant_until = before.password_grant_until;
-        let (now, was) = (&mut registration.sign_on, &before.sign_on);
-        now.first_party = was.first_party;
-        now.id_token_lifetime = was.id_token_lifetime;
-        now.refresh_token_lifetime = was.refresh_token_lifetime;
-        now.refresh_token_idle_lifetime = was.refresh_token_idle_lifetime;
+        keep_operators(&mut registration, before);
     }
     Ok(registration)
+}
+
+/// What an operator alone sets stays as it was.
+fn keep_operators(registration: &mut Registration, before: &Registration) {
+    registration.audiences.clone_from(&before.audiences);
+    registration.serves.clone_from(&before.serves);
+    registration.signing_alg = before.signing_alg;
+    registration.access_token_lifetime = before.access_token_lifetime;
+    registration.password_grant_until = before.password_grant_until;
+    let (now, was) = (&mut registration.sign_on, &before.sign_on);
+    now.first_party = was.first_party;
+    now.id_token_lifetime = was.id_token_lifetime;
+    now.refresh_token_lifetime = was.refresh_token_lifetime;
+    now.refresh_token_idle_lifetime = was.refresh_token_idle_lifetime;
 }
 
 /// What an application without a name is called: the host that its users are sent to.

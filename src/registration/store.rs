@@ -109,12 +109,14 @@ pub(super) struct Registered<'a> {
 
 /// Bounds on the clients that register themselves.
 pub(super) struct Bounds {
+    /// Strangers' clients, and as many of those that a token vouches for.
     pub(super) clients: i64,
     pub(super) of_household: i64,
     pub(super) within: Duration,
 }
 
-/// Notes that a client registered itself, within the bounds; whether there was room. Registrations follow one another.
+/// Notes that a client registered itself, within the bounds; whether there was room. Registrations follow one another. A client that was
+/// deleted takes no room, but its household registered it all the same.
 pub(super) async fn insert_registered(
     registered: &Registered<'_>,
     bounds: &Bounds,
@@ -131,7 +133,10 @@ pub(super) async fn insert_registered(
         "
         insert into registered_client (client_id, token_hash, initial_token_id, household, registered_at)
         select $1, $2, $3, $4, $5
-         where (select count(*) from registered_client) < $6
+         where (select count(*)
+                  from registered_client
+                 where client_id is not null
+                   and (initial_token_id is null) = ($3::uuid is null)) < $6
            and ($4::text is null
                 or (select count(*) from registered_client where household = $4 and registered_at > $7) < $8)",
         registered.client.as_str(),
@@ -148,25 +153,119 @@ pub(super) async fn insert_registered(
     Ok(done.rows_affected() > 0)
 }
 
+/// Whose a registration access token is.
+pub(super) struct Owner {
+    pub(super) client: ClientId,
+    /// Whose budget its changes are counted against.
+    pub(super) holder: String,
+}
+
 /// Which client a registration access token belongs to.
 pub(super) async fn find_registered(
     hash: &TokenHash,
     db: &mut PgConnection,
-) -> Result<Option<ClientId>, Fault> {
-    let id = sqlx::query_scalar!(
-        "select client_id from registered_client where token_hash = $1",
+) -> Result<Option<Owner>, Fault> {
+    let row = sqlx::query!(
+        r#"
+        select client_id as "client_id!", coalesce(household, client_id) as "holder!"
+          from registered_client
+         where token_hash = $1
+           and client_id is not null"#,
         hash.as_bytes()
     )
     .fetch_optional(db)
     .await?;
-    let strange = |id: &str| Fault::internal("reading a registered client", id.to_owned());
-    id.map(|id| id.parse().map_err(|_| strange(&id)))
-        .transpose()
+    row.map(|row| {
+        Ok(Owner {
+            client: named(&row.client_id)?,
+            holder: row.holder,
+        })
+    })
+    .transpose()
 }
 
-/// Deletes tokens that are spent or have expired, a batch at a time; gives how many.
-pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<u64, Fault> {
+/// Counts a change, of which a holder has `burst` at once and then one each `step`; whether there was one left. The guard is in the
+/// statement.
+pub(super) async fn spend_change(
+    holder: &str,
+    burst: i32,
+    step: Duration,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
     let done = sqlx::query!(
+        "
+        insert into registration_budget as b (holder, whole_at)
+        values ($1, $2::timestamptz + make_interval(secs => $3))
+        on conflict (holder) do update
+           set whole_at = greatest(b.whole_at, $2) + make_interval(secs => $3)
+         where b.whole_at <= $2::timestamptz + make_interval(secs => $3) * ($4 - 1)",
+        holder,
+        now,
+        step.as_seconds_f64(),
+        burst,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Strangers' clients that nobody was seen to sign in to yet, the oldest first, each with the time of its registration.
+pub(super) async fn list_unused(
+    db: &mut PgConnection,
+) -> Result<Vec<(ClientId, OffsetDateTime)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select client_id as "client_id!", registered_at
+          from registered_client
+         where client_id is not null
+           and initial_token_id is null
+           and used_at is null
+         order by registered_at, client_id
+         limit $1"#,
+        SWEEP_BATCH,
+    )
+    .fetch_all(db)
+    .await?;
+    let unused = rows
+        .iter()
+        .map(|row| Ok((named(&row.client_id)?, row.registered_at)));
+    unused.collect()
+}
+
+/// Notes that these clients are not to be deleted for want of use.
+pub(super) async fn note_used(
+    clients: &[String],
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update registered_client
+           set used_at = $2
+         where client_id = any ($1)
+           and used_at is null",
+        clients,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+fn named(id: &str) -> Result<ClientId, Fault> {
+    id.parse()
+        .map_err(|_| Fault::internal("reading a registered client", id.to_owned()))
+}
+
+/// Deletes tokens that are spent or have expired, budgets that are whole, and what is left of clients that are gone and count no more, a
+/// batch at a time; gives how many.
+pub(super) async fn sweep(
+    counted_since: OffsetDateTime,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<u64, Fault> {
+    let tokens = sqlx::query!(
         "
         delete from initial_access_token
          where id in (
@@ -180,7 +279,38 @@ pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<
         now,
         SWEEP_BATCH,
     )
+    .execute(&mut *db)
+    .await?;
+    let budgets = sqlx::query!(
+        "
+        delete from registration_budget
+         where holder in (
+               select holder
+                 from registration_budget
+                where whole_at <= $1
+                limit $2
+                  for update skip locked
+         )",
+        now,
+        SWEEP_BATCH,
+    )
+    .execute(&mut *db)
+    .await?;
+    let gone = sqlx::query!(
+        "
+        delete from registered_client
+         where token_hash in (
+               select token_hash
+                 from registered_client
+                where client_id is null
+                  and registered_at <= $1
+                limit $2
+                  for update skip locked
+         )",
+        counted_since,
+        SWEEP_BATCH,
+    )
     .execute(db)
     .await?;
-    Ok(done.rows_affected())
+    Ok(tokens.rows_affected() + budgets.rows_affected() + gone.rows_affected())
 }

@@ -1,10 +1,16 @@
 //! Clients that register themselves (RFC 7591) and manage what they registered (RFC 7592).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use doorward::config::RegistrationMode;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 
-use crate::support::{Answer, Server};
+use crate::support::sign_on::{Application, CALLBACK, PASSWORD};
+use crate::support::{Answer, Browser, Server, TestClient, eventually};
 
 const REGISTER: &str = "/oauth2/register";
 const TOKENS: &str = "/api/v1/initial-access-tokens";
@@ -388,6 +394,66 @@ async fn nobody_registers_more_than_a_stranger_may_have() {
     }
 }
 
+/// S-156: what an operator sets while the client replaces its registration stays.
+#[tokio::test]
+async fn a_client_undoes_no_operator() {
+    let server = server(RegistrationMode::Open).await;
+    let made = register(&server, None, shop()).await.json();
+    let id = made["client_id"].as_str().unwrap();
+    let admin = server.admin_token().await;
+    let path = format!("/api/v1/clients/{id}");
+    let mut holder = server.tables().await;
+    let mut held = holder.begin().await.unwrap();
+    sqlx::query("select from client where id = $1 for update")
+        .bind(id)
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let waiting = async |many: i64| {
+        let mut tables = server.tables().await;
+        let count = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        eventually(Duration::from_secs(10), "they wait", async || {
+            let now: i64 = sqlx::query_scalar(count)
+                .fetch_one(&mut tables)
+                .await
+                .unwrap();
+            now == many
+        })
+        .await;
+    };
+    // The operator comes first, and the client right behind him.
+    let operator = async {
+        let body = json!({ "access_token_lifetime": 60, "audiences": ["https://a.example"] });
+        server.call(Method::PATCH, &path, &admin, Some(body)).await
+    };
+    let client = async {
+        waiting(1).await;
+        let mut body = shop();
+        body["client_id"] = json!(id);
+        body["client_name"] = json!("New shop");
+        call(
+            &server,
+            Method::PUT,
+            &own(&server, &made),
+            Some(key(&made)),
+            &body,
+        )
+        .await
+    };
+    let release = async {
+        waiting(2).await;
+        held.commit().await.unwrap();
+    };
+    let (operator, client, ()) = tokio::join!(operator, client, release);
+    assert_eq!((operator.status, client.status), (200, 200));
+    let after = server.call(Method::GET, &path, &admin, None).await.json();
+    assert_eq!(after["client_name"], "New shop");
+    assert_eq!(
+        (&after["access_token_lifetime"], &after["audiences"]),
+        (&json!(60), &json!(["https://a.example"]))
+    );
+}
+
 #[tokio::test]
 async fn an_initial_access_token_says_what_its_clients_may_have() {
     let server = server(RegistrationMode::Token).await;
@@ -446,6 +512,13 @@ async fn an_initial_access_token_says_what_its_clients_may_have() {
     assert_eq!(register(&server, Some(token), shop()).await.status, 201);
 }
 
+async fn rows(server: &Server, count: &'static str) -> i64 {
+    sqlx::query_scalar(count)
+        .fetch_one(&mut server.tables().await)
+        .await
+        .unwrap()
+}
+
 #[tokio::test]
 async fn strangers_fill_nothing() {
     // E33
@@ -465,28 +538,143 @@ async fn strangers_fill_nothing() {
             .header("retry-after"),
         "3600"
     );
-    // A token vouches for its bearer, within the bound on all.
-    let initial = initial_token(&server, json!({ "uses": 10 })).await;
+    server.clock.advance(time::Duration::hours(1));
     for _ in 0..2 {
+        assert_eq!(register(&server, None, shop()).await.status, 201);
+    }
+    register(&server, None, shop())
+        .await
+        .refused(429, "temporarily_unavailable");
+    // A token vouches for its bearer: strangers take nobody's room, and there is no more of it than of theirs.
+    let initial = initial_token(&server, json!({ "uses": 10 })).await;
+    for _ in 0..5 {
         assert_eq!(register(&server, Some(&initial), shop()).await.status, 201);
     }
     register(&server, Some(&initial), shop())
         .await
         .refused(429, "temporarily_unavailable");
-    server.clock.advance(time::Duration::hours(1));
+    let registered = "select count(*) from registered_client";
+    assert_eq!(rows(&server, registered).await, 10);
+    let clients = "select count(*) from client";
+    let left = rows(&server, clients).await;
+    assert_eq!(left, 11, "what was refused left no client behind");
+}
+
+/// E33: whoever deletes what he registered has registered it all the same, and changes are counted too: each is written down and told to
+/// every replica.
+#[tokio::test]
+async fn strangers_go_round_in_no_circles() {
+    let server = Server::with(|config| {
+        config.registration.mode = RegistrationMode::Open;
+        config.registration.max_per_address = 2;
+    })
+    .await;
+    let change = async |method: Method, client: &Value, body: &Value| {
+        let path = own(&server, client);
+        call(&server, method, &path, Some(key(client)), body).await
+    };
+    for _ in 0..2 {
+        let made = register(&server, None, shop()).await.json();
+        let gone = change(Method::DELETE, &made, &Value::Null).await;
+        assert_eq!(gone.status, 204, "{}", gone.text);
+        let again = change(Method::GET, &made, &Value::Null).await;
+        assert_eq!(again.status, 401, "{}", again.text);
+    }
     register(&server, None, shop())
         .await
         .refused(429, "temporarily_unavailable");
-    let clients: i64 = sqlx::query_scalar("select count(*) from registered_client")
-        .fetch_one(&mut server.tables().await)
+    let remembered = "select count(*) from registered_client where client_id is null";
+    assert_eq!(rows(&server, remembered).await, 2);
+    server.clock.advance(time::Duration::hours(1));
+    server.sweep().await;
+    assert_eq!(rows(&server, remembered).await, 0, "and not for ever");
+
+    // Six changes an hour, whichever of them is changed.
+    let made = [
+        register(&server, None, shop()).await.json(),
+        register(&server, None, shop()).await.json(),
+    ];
+    let rename = async |client: &Value, name: String| {
+        let mut body = shop();
+        body["client_id"] = client["client_id"].clone();
+        body["client_name"] = json!(name);
+        change(Method::PUT, client, &body).await
+    };
+    let mut answers = Vec::new();
+    for n in 0..7 {
+        answers.push(rename(&made[n % 2], format!("Shop {n}")).await);
+    }
+    let last = answers.pop().unwrap();
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    last.refused(429, "temporarily_unavailable");
+    assert_eq!(last.header("retry-after"), "600");
+    change(Method::DELETE, &made[0], &Value::Null)
         .await
-        .unwrap();
-    assert_eq!(clients, 5);
-    let all: i64 = sqlx::query_scalar("select count(*) from client")
-        .fetch_one(&mut server.tables().await)
-        .await
-        .unwrap();
-    assert_eq!(all, 6, "what was refused left no client behind");
+        .refused(429, "temporarily_unavailable");
+    let read = change(Method::GET, &made[0], &Value::Null).await;
+    assert_eq!(read.json()["client_name"], "Shop 4");
+    server.clock.advance(time::Duration::minutes(10));
+    let later = rename(&made[0], "Later".to_owned()).await;
+    assert_eq!(later.status, 200, "{}", later.text);
+    // A client that a token vouches for has a budget of its own.
+    let initial = initial_token(&server, json!({})).await;
+    let vouched = register(&server, Some(&initial), shop()).await.json();
+    for n in 0..7 {
+        let status = rename(&vouched, format!("Forum {n}")).await.status;
+        assert_eq!(status, if n < 6 { 200 } else { 429 });
+    }
+    server.clock.advance(time::Duration::hours(2));
+    server.sweep().await;
+    let budgets = "select count(*) from registration_budget";
+    assert_eq!(rows(&server, budgets).await, 0, "whole again");
+}
+
+/// E33: a stranger's client that nobody signs in to goes by itself.
+#[tokio::test]
+async fn what_strangers_leave_lying_about_is_swept() {
+    let server = Server::with(|config| config.registration.mode = RegistrationMode::Open).await;
+    let ada = json!({ "email": "ada@example.com", "username": "ada" });
+    server.user_with_password(ada, PASSWORD).await;
+    let made = async |token: Option<&str>| register(&server, token, shop()).await.json();
+    let (unused, used, adopted) = (made(None).await, made(None).await, made(None).await);
+    let initial = initial_token(&server, json!({})).await;
+    let vouched = made(Some(&initial)).await;
+    let application = Application {
+        client: TestClient {
+            server: &server,
+            id: used["client_id"].as_str().unwrap().to_owned(),
+            secret: used["client_secret"].as_str().map(str::to_owned),
+        },
+        redirect_uri: CALLBACK.to_owned(),
+    };
+    application.tokens(&[]).await;
+    let admin = server.admin_token().await;
+    let path = format!("/api/v1/clients/{}", adopted["client_id"].as_str().unwrap());
+    let lifetime = json!({ "access_token_lifetime": 60 });
+    let patched = server.call(Method::PATCH, &path, &admin, Some(lifetime));
+    assert_eq!(patched.await.status, 200);
+    let there = async |client: &Value| {
+        let path = own(&server, client);
+        let answer = call(&server, Method::GET, &path, Some(key(client)), &Value::Null).await;
+        answer.status == 200
+    };
+    server.clock.advance(time::Duration::hours(23));
+    server.sweep().await;
+    assert!(there(&unused).await, "not on its first day");
+    // What it was used for is long over, which is known all the same.
+    server.clock.advance(time::Duration::days(400));
+    server.sweep().await;
+    server.sweep().await;
+    assert!(!there(&unused).await);
+    for (client, what) in [
+        (&used, "used"),
+        (&adopted, "adopted"),
+        (&vouched, "vouched"),
+    ] {
+        assert!(there(client).await, "{what}");
+    }
+    let by = "select count(*) from audit where action = 'client.deleted' and actor_kind = 'system'";
+    assert_eq!(rows(&server, by).await, 1);
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::sync::{Arc, RwLock};
 
 use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tracing::Instrument;
 
 use crate::clients::{Client, KeySource};
 use crate::cx::Cx;
@@ -58,7 +59,7 @@ struct Entry {
     version: i64,
     known: RwLock<Known>,
     /// Held by whoever fetches.
-    fetching: Mutex<()>,
+    fetching: Arc<Mutex<()>>,
 }
 
 #[derive(Clone, Default)]
@@ -119,7 +120,7 @@ impl ClientKeys {
                 keys: Arc::new(keys),
                 ..Known::default()
             }),
-            fetching: Mutex::new(()),
+            fetching: Arc::default(),
         });
         self.0.insert(client.id.clone(), entry.clone());
         entry
@@ -141,18 +142,41 @@ impl Entry {
     }
 
     /// Fetches unless somebody did so just now, and gives what is known then.
-    async fn renew(&self, client: &Client, cx: &Cx) -> Known {
+    ///
+    /// The fetch is a task of its own: whoever asks for it and hangs up would end it otherwise, and with it the one try that the client has
+    /// for a while.
+    async fn renew(self: &Arc<Self>, client: &Client, cx: &Cx) -> Known {
         let registration = &client.registration;
         let (Some(KeySource::ByUri(uri)), Some(alg)) =
             (&registration.keys, registration.assertion_alg)
         else {
             return self.known();
         };
-        let _held = self.fetching.lock().await;
+        let held = self.fetching.clone().lock_owned().await;
         let known = self.known();
         if known.tried_at.is_some_and(|at| cx.now - at < PAUSE) {
             return known;
         }
+        let (done, fetched) = oneshot::channel::<()>();
+        let (entry, uri, id, its) = (self.clone(), uri.clone(), client.id.clone(), cx.clone());
+        let task = async move {
+            entry.fetch(&uri, alg, &id, held, &its).await;
+            drop(done);
+        };
+        cx.app.tasks.spawn(task.in_current_span());
+        // Nothing is ever sent: it ends when the fetch does.
+        let _ = fetched.await;
+        self.known()
+    }
+
+    async fn fetch(
+        &self,
+        uri: &str,
+        alg: Alg,
+        client: &ClientId,
+        _held: OwnedMutexGuard<()>,
+        cx: &Cx,
+    ) {
         self.learn(|known| known.tried_at = Some(cx.now));
         match fetch(uri, cx).await {
             Ok(set) => self.learn(|known| {
@@ -160,10 +184,9 @@ impl Entry {
                 known.fetched_at = Some(cx.now);
             }),
             Err(cause) => {
-                tracing::warn!(client.id = %client.id, %cause, "a client's keys could not be fetched");
+                tracing::warn!(client.id = %client, %cause, "a client's keys could not be fetched");
             }
         }
-        self.known()
     }
 }
 

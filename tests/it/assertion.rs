@@ -15,10 +15,14 @@ use reqwest::Method;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
+use crate::support::leaving::Sink;
 use crate::support::racing::{all, rounds};
-use crate::support::{Answer, Server};
+use crate::support::sign_on::{CALLBACK, PASSWORD, query};
+use crate::support::{Answer, Browser, Server, csrf, eventually};
 
+const SECOND: Duration = Duration::from_secs(1);
 const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 enum Pair {
@@ -360,6 +364,8 @@ struct Publisher {
     uri: String,
     keys: Arc<Mutex<Option<Value>>>,
     asked: Arc<AtomicUsize>,
+    /// Answers wait for one of its permits, where it has any to wait for.
+    held: Arc<Semaphore>,
 }
 
 impl Publisher {
@@ -373,9 +379,11 @@ impl Publisher {
             Arc::new(Mutex::new(Some(keys))),
             Arc::new(AtomicUsize::new(0)),
         );
-        let (published, counted) = (keys.clone(), asked.clone());
+        let held = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let (published, counted, holder) = (keys.clone(), asked.clone(), held.clone());
         let handler = get(async move || {
             counted.fetch_add(1, Ordering::SeqCst);
+            drop(holder.acquire().await);
             tokio::time::sleep(Duration::from_millis(20)).await;
             match published.lock().unwrap().clone() {
                 Some(keys) => (
@@ -392,7 +400,12 @@ impl Publisher {
         });
         let router = Router::new().route("/jwks.json", handler);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { uri, keys, asked }
+        Self {
+            uri,
+            keys,
+            asked,
+            held,
+        }
     }
 
     fn publish(&self, keys: Option<Value>) {
@@ -488,6 +501,41 @@ async fn published_keys_are_fetched_seldom_and_kept_on_error() {
         .present(&first.assertion(&client, |_, _| {}))
         .await
         .refused(401, "invalid_client");
+}
+
+/// E28: whoever has the keys fetched and hangs up takes them from nobody.
+#[tokio::test]
+async fn hanging_up_ends_no_fetch() {
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let key = Key::p256("k");
+    let publisher = Publisher::of(json!([key.jwk()])).await;
+    publisher.held.forget_permits(Semaphore::MAX_PERMITS);
+    let client = registered(&server, json!({ "jwks_uri": publisher.uri }), "ES256").await;
+    // Anybody can say that he is the client.
+    let stranger = Key::p256("unknown").assertion(&client, |_, _| {});
+    {
+        let attack = client.present(&stranger);
+        let mut attack = std::pin::pin!(attack);
+        let asked = eventually(SECOND * 5, "the keys are asked for", async || {
+            publisher.asked() == 1
+        });
+        tokio::select! {
+            answer = &mut attack => panic!("{}", answer.text),
+            () = asked => {}
+        }
+    }
+    // The server has heard that the connection is gone before it has answered all of these.
+    for _ in 0..20 {
+        assert_eq!(server.get("/healthz").await.status, 200);
+    }
+    publisher.held.add_permits(1);
+    let right = key.assertion(&client, |_, _| {});
+    let answer = client.present(&right).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(publisher.asked(), 1);
 }
 
 #[tokio::test]

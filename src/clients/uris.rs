@@ -4,6 +4,7 @@
 use url::{Host, Url};
 
 use super::ApplicationType;
+use crate::kernel::redirect::is_plain_host;
 
 /// Bytes of a URI.
 const LONGEST: usize = 2000;
@@ -24,13 +25,12 @@ const OF_ANSWERS: [&str; 10] = [
 
 /// What [`is_redirect_uri`] takes, for people.
 pub(super) const REDIRECT_URI: &str = "an https URI, http on 127.0.0.1, [::1] or localhost, or for a native application a scheme with a dot in it; spelled plainly, \
-     without fragment, user, wildcard, `..`, encoded slash or dot, or an answer's own parameters";
+     the host of letters, digits, hyphens and dots, without fragment, user, wildcard, `..`, encoded slash or dot, or an answer's own parameters";
 
 /// What [`is_web_uri`] takes, for people.
-pub(super) const WEB_URI: &str =
-    "an https URI (http on loopback hosts only), spelled plainly, without fragment or user";
+pub(super) const WEB_URI: &str = "an https URI (http on loopback hosts only), spelled plainly, the host of letters, digits, hyphens and dots, without fragment or user";
 
-pub(super) const HTTPS_URI: &str = "an https URI, spelled plainly, without fragment or user";
+pub(super) const HTTPS_URI: &str = "an https URI, spelled plainly, the host of letters, digits, hyphens and dots, without fragment or user";
 
 /// Where a login may be begun by somebody else: https alone (OpenID Connect Core §4).
 pub(super) fn is_https_uri(uri: &str) -> bool {
@@ -69,7 +69,16 @@ pub(super) fn is_web_uri(uri: &str) -> bool {
         Some(port) => &authority[..authority.len() - port.len() - 1],
         None => authority,
     };
-    secure && named.eq_ignore_ascii_case(&host.to_string())
+    secure && has_a_plain_name(&host) && named.eq_ignore_ascii_case(&host.to_string())
+}
+
+/// A name, or an address that a page's policy can name; and this machine, where a native application waits.
+fn has_a_plain_name(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => is_plain_host(name),
+        Host::Ipv4(_) => true,
+        Host::Ipv6(ip) => *ip == std::net::Ipv6Addr::LOCALHOST,
+    }
 }
 
 /// An application's own scheme: a domain the other way round, so that it has a dot (RFC 8252 §7.1, E21).
@@ -189,6 +198,12 @@ mod tests {
             "https://shop.example/ö",
             "https://sh%6fp.example/cb",
             "https://shop.example:/cb:x@evil.example",
+            "https://shop;script-src.example/cb",
+            "https://shop,evil.example/cb",
+            "https://shop'.example/cb",
+            "https://shop_.example/cb",
+            "https://shop!$&()+=~.example/cb",
+            "https://[2001:db8::1]/cb",
             "javascript:alert(1)",
             "JavaScript:alert(1)",
             "javascript://shop.example/%0aalert(1)",
@@ -258,7 +273,7 @@ mod tests {
         fn what_is_taken_has_one_reading(
             scheme in "https|http|com\\.example\\.shop|HTTPS|javascript|shop",
             colon in ":|:/|://|:///",
-            rest in "(localhost|127\\.0\\.0\\.1|shop\\.example|\\[::1\\])?[a-zA-Z0-9.@:%/?#*\\\\ =&-]{0,24}",
+            rest in "(localhost|127\\.0\\.0\\.1|shop\\.example|\\[::1\\])?[a-zA-Z0-9.@:%/?#*\\\\ =&;,'_-]{0,24}",
         ) {
             // S-125, S-128, S-129: what matching compares byte by byte is what a browser goes to.
             let uri = format!("{scheme}{colon}{rest}");
@@ -269,6 +284,11 @@ mod tests {
                 prop_assert!(url.path() == "/" || uri.contains(url.path()), "{}", uri);
                 let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url.host().unwrap()));
                 prop_assert!(web || url.scheme().contains('.'), "{}", uri);
+                if web {
+                    // S-85: what pages of the flow say where their forms may lead.
+                    let host = url.host_str().unwrap();
+                    prop_assert!(host == "[::1]" || host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b)), "{}", uri);
+                }
                 prop_assert!(url.query_pairs().all(|(name, _)| !OF_ANSWERS.contains(&name.as_ref())));
                 prop_assert!(!uri.contains(['*', '\\', ' ', '#']), "{}", uri);
             }

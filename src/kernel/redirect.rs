@@ -43,6 +43,13 @@ fn without_port(uri: &str) -> Option<(&str, &str)> {
     (rest.is_empty() || rest.starts_with(['/', '?'])).then_some((host, rest))
 }
 
+/// Whether a host's name is one that a page's policy has words for: letters, digits, hyphens and dots (CSP 3 §2.3.1). A URL may hold more,
+/// such as the `;` that ends a policy's rule.
+pub(crate) fn is_plain_host(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    !name.is_empty() && name.bytes().all(plain)
+}
+
 /// What a page's `form-action` must name so that a browser follows its form to `uri`: the origin, or the scheme where an application has
 /// one of its own.
 pub(crate) fn form_target(uri: &str) -> String {
@@ -50,10 +57,11 @@ pub(crate) fn form_target(uri: &str) -> String {
         return String::new();
     };
     match (url.scheme(), url.host()) {
-        // A policy has no words for an IPv6 address.
-        ("http" | "https", Some(Host::Domain(_) | Host::Ipv4(_))) => {
+        ("http" | "https", Some(Host::Ipv4(_))) => url.origin().ascii_serialization(),
+        ("http" | "https", Some(Host::Domain(name))) if is_plain_host(name) => {
             url.origin().ascii_serialization()
         }
+        // A policy has no words for an IPv6 address, or for a name that was registered before names had to be plain.
         (scheme, _) => format!("{scheme}:"),
     }
 }
@@ -122,6 +130,25 @@ mod tests {
             ("http://127.0.0.2/cb", "http://127.0.0.1/cb"),
         ] {
             assert!(!native(asked, known), "{asked} {known}");
+        }
+    }
+
+    #[test]
+    fn a_policy_says_what_it_is_to_say_and_no_more() {
+        // S-85
+        for (uri, target) in [
+            ("https://shop.example/cb?a=b", "https://shop.example"),
+            ("https://shop.example:8443/cb", "https://shop.example:8443"),
+            ("http://127.0.0.1:3000/cb", "http://127.0.0.1:3000"),
+            ("http://[::1]:3000/cb", "http:"),
+            ("com.example.shop:/cb", "com.example.shop:"),
+            ("https://a;script-src.example/cb", "https:"),
+            ("https://a,b.example/cb", "https:"),
+            ("https://'self'/cb", "https:"),
+            ("https://a_b.example/cb", "https:"),
+            ("nonsense", ""),
+        ] {
+            assert_eq!(form_target(uri), target, "{uri}");
         }
     }
 

@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::kernel::{FamilyId, Fault, Secret, TokenHash, random};
 
-/// How long what has expired is kept: whoever uses a thing again is still known to do so.
+/// How long what has expired is kept where no family remembers it for longer: whoever uses a thing again is still known to do so.
 const REMEMBERED: Duration = Duration::hours(1);
 const SWEEP_BATCH: i64 = 1000;
 
@@ -280,6 +280,9 @@ pub(crate) async fn first(
 }
 
 /// Forgets what expired an hour ago, and successors that can't be asked for any more, a batch at a time; gives how many.
+///
+/// What was spent is kept as long as the family that it belongs to, so that whoever uses it again is known to for as long as that ends
+/// something (checklist 22, 65). It is moved to the family's end, lest each sweep meet it anew.
 pub(crate) async fn sweep(
     grace_ended: OffsetDateTime,
     now: OffsetDateTime,
@@ -302,6 +305,27 @@ pub(crate) async fn sweep(
     )
     .execute(&mut *db)
     .await?;
+    let moved = sqlx::query!(
+        "
+        with expired as (
+            select t.kind, t.hash, f.expires_at
+              from single_use t
+              join token_family f on f.id = t.family_id and f.expires_at > $1
+             where t.expires_at <= $1
+               and t.spent_at is not null
+             limit $2
+               for update of t skip locked
+        )
+        update single_use t
+           set expires_at = expired.expires_at
+          from expired
+         where t.kind = expired.kind
+           and t.hash = expired.hash",
+        now - REMEMBERED,
+        SWEEP_BATCH,
+    )
+    .execute(&mut *db)
+    .await?;
     let deleted = sqlx::query!(
         "
         delete from single_use
@@ -309,7 +333,7 @@ pub(crate) async fn sweep(
                select kind, hash
                  from single_use
                 where expires_at <= $1
-                  and (family_id is null or number = 0 or not exists (select from token_family f where f.id = family_id))
+                  and (family_id is null or not exists (select from token_family f where f.id = family_id))
                 limit $2
                   for update skip locked
          )",
@@ -318,7 +342,7 @@ pub(crate) async fn sweep(
     )
     .execute(db)
     .await?;
-    Ok(forgotten.rows_affected() + deleted.rows_affected())
+    Ok(forgotten.rows_affected() + moved.rows_affected() + deleted.rows_affected())
 }
 
 #[cfg(test)]

@@ -596,3 +596,154 @@ async fn every_endpoint_that_asks_who_is_there_takes_it() {
             .refused(401, "invalid_client");
     }
 }
+
+/// S-43: whatever Doorward signs proves no client, not even one whose keys are Doorward's own.
+#[tokio::test]
+async fn no_token_of_ours_proves_a_client() {
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    ada(&server).await;
+    let sink = Sink::start().await;
+    let shop = server
+        .client()
+        .grant("authorization_code")
+        .grant("refresh_token")
+        .grant("client_credentials")
+        .scope("openid x")
+        .audience("https://a.example")
+        .option("--redirect-uri", CALLBACK)
+        .option("--signing-alg", "RS256")
+        .option("--backchannel-logout-uri", &sink.url())
+        .flag("--first-party")
+        .application()
+        .await;
+    let mut browser = Browser::new(&server);
+    let tokens = shop.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+    // Its `sub` is the client, as an assertion's is.
+    let own = shop.client.token(&[("scope", "x")]).await;
+    let page = browser.get("/logout").await;
+    browser.post("/logout", &[("csrf", &csrf(&page))]).await;
+    eventually(SECOND * 10, "the logout token comes", async || {
+        !sink.tokens().is_empty()
+    })
+    .await;
+    let jwks = server.get("/.well-known/jwks.json").await.json();
+    let change = json!({
+        "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "RS256", "jwks": jwks,
+    });
+    let (path, admin) = (
+        format!("/api/v1/clients/{}", shop.client.id),
+        server.admin_token().await,
+    );
+    let changed = server
+        .call(Method::PATCH, &path, &admin, Some(change))
+        .await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    for (kind, token) in [
+        ("id", &tokens.id),
+        ("access", &tokens.access),
+        ("client's own", &own),
+        ("logout", &sink.tokens()[0]),
+        ("refresh", &tokens.refresh),
+    ] {
+        for path in ["/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"] {
+            for named in [true, false] {
+                let mut form = vec![
+                    ("grant_type", "client_credentials"),
+                    ("token", tokens.access.as_str()),
+                    ("client_assertion_type", TYPE),
+                    ("client_assertion", token),
+                ];
+                if path == "/oauth2/token" {
+                    form.remove(1);
+                } else {
+                    form.remove(0);
+                }
+                if named {
+                    form.push(("client_id", &shop.client.id));
+                }
+                let answer = Answer::of(server.request(Method::POST, path).form(&form)).await;
+                assert_eq!(
+                    (answer.status, &answer.json()["error"]),
+                    (401, &json!("invalid_client")),
+                    "{kind} at {path}"
+                );
+            }
+        }
+    }
+}
+
+/// S-43: an assertion proves its client, and is good for nothing else.
+#[tokio::test]
+async fn an_assertion_passes_for_no_token() {
+    let server = Server::start().await;
+    ada(&server).await;
+    let key = Key::p256("k");
+    let client = registered(&server, json!({ "jwks": { "keys": [key.jwk()] } }), "ES256").await;
+    let shop = server.application().application().await;
+    let mut browser = Browser::new(&server);
+    let live = shop.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+    // As it is, and dressed as each kind that there is.
+    let plain = key.assertion(&client, |_, _| {});
+    let sub = live.claim("sub");
+    let dressed = |typ: &str, aud: &str| {
+        key.assertion(&client, |header, claims| {
+            header["typ"] = json!(typ);
+            claims["iss"] = json!(server.url);
+            claims["sub"] = sub.clone();
+            claims["aud"] = json!(aud);
+            claims["client_id"] = json!(shop.client.id);
+            claims["scope"] = json!("openid users:read");
+            claims["sid"] = live.claim("sid");
+        })
+    };
+    let userinfo = format!("{}/oauth2/userinfo", server.url);
+    let api = format!("{}/api", server.url);
+    for assertion in [
+        plain.clone(),
+        dressed("at+jwt", &userinfo),
+        dressed("at+jwt", &api),
+        dressed("JWT", &shop.client.id),
+        dressed("logout+jwt", &shop.client.id),
+    ] {
+        for path in ["/oauth2/userinfo", "/api/v1/users"] {
+            let answer = server.call(Method::GET, path, &assertion, None).await;
+            assert_eq!(answer.status, 401, "{path}");
+        }
+        assert_eq!(
+            shop.client.introspect(&assertion).await,
+            json!({ "active": false })
+        );
+        let proof = key.assertion(&client, |_, _| {});
+        let form = [
+            ("token", assertion.as_str()),
+            ("client_assertion_type", TYPE),
+            ("client_assertion", &proof),
+        ];
+        let request = server
+            .request(Method::POST, "/oauth2/introspect")
+            .form(&form);
+        assert_eq!(Answer::of(request).await.json(), json!({ "active": false }));
+        shop.client.revoke(&assertion).await;
+        shop.redeem(&assertion).await.refused(400, "invalid_grant");
+        shop.refresh(&assertion).await.refused(400, "invalid_grant");
+        let hint = shop.authorize(&[("id_token_hint", &assertion)]);
+        let told = browser.get(&hint).await;
+        assert_eq!(query(told.header("location"))["error"], "invalid_request");
+        let path = format!("/oauth2/logout?id_token_hint={assertion}");
+        let page = browser.get(&path).await;
+        assert!(page.text.contains("Sign out?"), "{}", page.text);
+    }
+    assert_eq!(browser.account().await, 200);
+    assert_eq!(shop.refresh(&live.refresh).await.status, 200);
+    let proven = client.present(&plain).await;
+    assert_eq!(proven.status, 200, "none of it spent it: {}", proven.text);
+}
+
+async fn ada(server: &Server) {
+    server
+        .user_with_password(json!({ "username": "ada" }), PASSWORD)
+        .await;
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Server, TestClient, eventually};
+use crate::support::leaving::Tokens;
+use crate::support::sign_on::{PASSWORD, query};
+use crate::support::{Browser, Server, TestClient, csrf, eventually};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -127,4 +129,142 @@ async fn a_person_disabled_on_one_is_refused_by_the_other() {
         .password("root", password, &[])
         .await
         .refused(400, "invalid_grant");
+}
+
+/// S-142: whatever ends what somebody's sign-in gave, another replica refuses it within a second, by userinfo and by introspection.
+#[tokio::test]
+async fn whatever_ends_a_grant_on_one_ends_it_on_the_other() {
+    let one = Server::start().await;
+    let other = one.replica().await;
+    let admin = one.admin_token().await;
+    for how in [
+        "disabled",
+        "deleted",
+        "password set",
+        "password changed",
+        "password demanded",
+        "made an admin",
+        "signed out",
+        "session ended",
+        "signed in anew",
+        "consent withdrawn",
+        "refresh token revoked",
+        "access token revoked",
+        "code replayed",
+        "client deleted",
+    ] {
+        let shop = one.application().application().await;
+        let name = how.replace(' ', "-");
+        let person = one
+            .user_with_password(json!({ "username": name }), PASSWORD)
+            .await;
+        let path = format!("/api/v1/users/{}", person["id"].as_str().unwrap());
+        let mut browser = Browser::new(&one);
+        let request = shop.authorize(&[]);
+        let back = browser.arrive(&request, &name, PASSWORD).await;
+        let code = query(&back)["code"].as_str().unwrap().to_owned();
+        let tokens = Tokens::of(&shop.redeem(&code).await);
+        let there = TestClient {
+            server: &other,
+            ..shop.client.clone()
+        };
+        let informs = async || {
+            let answer = other.call(Method::GET, "/oauth2/userinfo", &tokens.access, None);
+            answer.await.status == 200
+        };
+        let counts = async |token: &str| {
+            let form = [("token", token)];
+            let answer = there.post_to("/oauth2/introspect", &form).await;
+            answer.status == 200 && answer.json()["active"] == true
+        };
+        // Asked again and again, so that whatever may be remembered is.
+        for _ in 0..3 {
+            assert!(informs().await && counts(&tokens.access).await, "{how}");
+            assert!(counts(&tokens.refresh).await, "{how}");
+        }
+        let api = async |method, path: &str, body| {
+            let answer = one.call(method, path, &admin, body).await;
+            assert!(
+                [200, 204].contains(&answer.status),
+                "{how}: {}",
+                answer.text
+            );
+        };
+        let patch = async |body| api(Method::PATCH, &path, Some(body)).await;
+        match how {
+            "disabled" => patch(json!({ "status": "disabled" })).await,
+            "made an admin" => patch(json!({ "admin": true })).await,
+            "deleted" => api(Method::DELETE, &path, None).await,
+            "password set" => {
+                let body = json!({ "password": "other rivers 78" });
+                api(Method::PUT, &format!("{path}/password"), Some(body)).await;
+            }
+            "password demanded" => {
+                api(
+                    Method::POST,
+                    &format!("{path}/require-password-change"),
+                    None,
+                )
+                .await;
+            }
+            "client deleted" => {
+                api(
+                    Method::DELETE,
+                    &format!("/api/v1/clients/{}", shop.client.id),
+                    None,
+                )
+                .await;
+            }
+            "refresh token revoked" => shop.client.revoke(&tokens.refresh).await,
+            "access token revoked" => shop.client.revoke(&tokens.access).await,
+            "code replayed" => {
+                shop.redeem(&code).await.refused(400, "invalid_grant");
+            }
+            "signed in anew" => {
+                // Somebody else signs in over the session.
+                let path = shop.authorize(&[("prompt", "login")]);
+                let neighbour = format!("{name}-neighbour");
+                one.user_with_password(json!({ "username": neighbour }), PASSWORD)
+                    .await;
+                browser.arrive(&path, &neighbour, PASSWORD).await;
+            }
+            "session ended" => {
+                let mut second = Browser::new(&one);
+                second.sign_in(&name, PASSWORD).await;
+                let session = tokens.claim("sid");
+                let session = session.as_str().unwrap();
+                form(
+                    &mut second,
+                    "/account/sessions/end",
+                    &[("session", session)],
+                )
+                .await;
+            }
+            "signed out" => form(&mut browser, "/logout", &[]).await,
+            "consent withdrawn" => {
+                let client = [("client_id", shop.client.id.as_str())];
+                form(&mut browser, "/account/applications/remove", &client).await;
+            }
+            "password changed" => {
+                let passwords = [
+                    ("password", PASSWORD),
+                    ("new_password", "quiet harbours 12"),
+                ];
+                form(&mut browser, "/account/password", &passwords).await;
+            }
+            _ => unreachable!("{how}"),
+        }
+        eventually(SECOND, how, async || {
+            !informs().await && !counts(&tokens.access).await && !counts(&tokens.refresh).await
+        })
+        .await;
+    }
+}
+
+/// Sends a form of a person's own pages.
+async fn form(browser: &mut Browser<'_>, path: &str, fields: &[(&str, &str)]) {
+    let token = csrf(&browser.get("/account/password").await);
+    let fields = [&[("csrf", token.as_str())], fields].concat();
+    let answer = browser.post(path, &fields).await;
+    assert_eq!(answer.status, 303, "{path}: {}", answer.text);
 }

@@ -717,3 +717,176 @@ async fn an_initial_access_token_has_no_more_uses_than_it_says() {
     .await;
     assert_eq!(made, 3);
 }
+
+/// What RFC 7591 and the OpenID Connect specifications name, of what Doorward holds of a client; all else is the operator's.
+const A_CLIENTS_OWN: [&str; 24] = [
+    "client_name",
+    "token_endpoint_auth_method",
+    "token_endpoint_auth_signing_alg",
+    "jwks",
+    "jwks_uri",
+    "grant_types",
+    "response_types",
+    "response_modes",
+    "scope",
+    "redirect_uris",
+    "application_type",
+    "default_max_age",
+    "require_auth_time",
+    "initiate_login_uri",
+    "post_logout_redirect_uris",
+    "backchannel_logout_uri",
+    "backchannel_logout_session_required",
+    "id_token_signed_response_alg",
+    "client_uri",
+    "logo_uri",
+    "policy_uri",
+    "tos_uri",
+    "contacts",
+    "client_id",
+];
+
+/// S-156: whatever Doorward holds of a client, and whatever other servers hold, is out of a client's reach where no registration field of
+/// the specifications is meant; a member that is new is held to it too.
+#[tokio::test]
+async fn a_client_reaches_registration_fields_alone() {
+    let server = Server::with(|config| {
+        config.registration.mode = RegistrationMode::Open;
+        config.registration.max_per_address = 10_000;
+        config.registration.max_clients = 10_000;
+    })
+    .await;
+    let admin = server.admin_token().await;
+    let held = async |client: &Value| {
+        let path = format!("/api/v1/clients/{}", client["client_id"].as_str().unwrap());
+        let client = server.call(Method::GET, &path, &admin, None).await.json();
+        client.as_object().unwrap().clone()
+    };
+    let plain = register(&server, None, shop()).await.json();
+    let as_it_is = held(&plain).await;
+    let mut names: Vec<&str> = as_it_is.keys().map(String::as_str).collect();
+    names.retain(|name| !A_CLIENTS_OWN.contains(name));
+    for known in [
+        "first_party",
+        "audiences",
+        "serves",
+        "version",
+        "created_at",
+    ] {
+        assert!(names.contains(&known), "{known}: {names:?}");
+    }
+    names.extend([
+        "id",
+        "admin",
+        "attributes",
+        "internal",
+        "enabled",
+        "service_account",
+        "serviceAccountsEnabled",
+        "protocolMappers",
+        "directAccessGrantsEnabled",
+        "client_secret_hash",
+        "initial_token_id",
+        "household",
+        "registered_at",
+    ]);
+    let hostile = [
+        json!(true),
+        json!(false),
+        json!(86_400),
+        json!("https://billing.example"),
+        json!(["https://billing.example"]),
+        json!("PS256"),
+        json!("2099-01-01T00:00:00Z"),
+        json!({ "enabled": true }),
+    ];
+    for name in names {
+        for value in &hostile {
+            let mut body = shop();
+            body[name] = value.clone();
+            let made = register(&server, None, body.clone()).await;
+            body["client_id"] = plain["client_id"].clone();
+            let path = own(&server, &plain);
+            let changed = call(&server, Method::PUT, &path, Some(key(&plain)), &body).await;
+            for (answer, way) in [(made, "POST"), (changed, "PUT")] {
+                if answer.status == 400 {
+                    continue;
+                }
+                assert!([200, 201].contains(&answer.status), "{}", answer.text);
+                let mut after = held(&answer.json()).await;
+                let mut before = as_it_is.clone();
+                for own in ["client_id", "version", "created_at", "updated_at"] {
+                    let value = after.remove(own);
+                    assert_ne!(value.as_ref(), body.get(own).filter(|_| own == name));
+                    before.remove(own);
+                }
+                assert_eq!(after, before, "{way} {name}: {value}");
+            }
+        }
+    }
+}
+
+/// S-163: what a client says of itself is for people's eyes, and never fetched, though the settings would let it be.
+#[tokio::test]
+async fn what_a_client_says_of_itself_is_never_fetched() {
+    let server = Server::with(|config| {
+        config.registration.mode = RegistrationMode::Open;
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let ada = json!({ "email": "ada@example.com", "username": "ada" });
+    server.user_with_password(ada, PASSWORD).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let knocks = Arc::new(AtomicUsize::new(0));
+    let counted = knocks.clone();
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let mut body = shop();
+    for name in ["client_uri", "logo_uri", "policy_uri", "tos_uri"] {
+        body[name] = json!(format!("http://{address}/{name}"));
+    }
+    body["initiate_login_uri"] = json!(format!("https://{address}/login"));
+    let made = register(&server, None, body.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let made = made.json();
+    body["client_id"] = made["client_id"].clone();
+    body["client_name"] = json!("Shop");
+    let path = own(&server, &made);
+    let changed = call(&server, Method::PUT, &path, Some(key(&made)), &body).await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    let admin = server.admin_token().await;
+    let mut operators = changed.json();
+    let known = operators.as_object_mut().unwrap();
+    known.retain(|name, _| A_CLIENTS_OWN.contains(&name.as_str()) && name != "client_id");
+    let mirrored = server
+        .call(Method::POST, "/api/v1/clients", &admin, Some(operators))
+        .await;
+    assert_eq!(mirrored.status, 201, "{}", mirrored.text);
+    // Through all the pages that show something of it.
+    let application = Application {
+        client: TestClient {
+            server: &server,
+            id: made["client_id"].as_str().unwrap().to_owned(),
+            secret: made["client_secret"].as_str().map(str::to_owned),
+        },
+        redirect_uri: CALLBACK.to_owned(),
+    };
+    let mut browser = Browser::new(&server);
+    let code = application.code(&mut browser, &[]).await;
+    assert_eq!(application.redeem(&code).await.status, 200);
+    let leaving = format!("/oauth2/logout?client_id={}", application.client.id);
+    for path in ["/account", leaving.as_str()] {
+        assert_eq!(browser.get(path).await.status, 200);
+    }
+    assert_eq!(knocks.load(Ordering::SeqCst), 0);
+    // The listener does count.
+    let knock = tokio::net::TcpStream::connect(address).await;
+    eventually(Duration::from_secs(5), "it is heard", async || {
+        knock.is_ok() && knocks.load(Ordering::SeqCst) == 1
+    })
+    .await;
+}

@@ -80,23 +80,26 @@ async fn ready(app: &App) -> Result<(), NotReady> {
     if app.tasks.is_stopping() {
         return Err(NotReady::Draining);
     }
-    let until = Instant::now() + PATIENCE;
-    let before = app.handed_out.count();
-    let Ok(acquired) = timeout_at(until, app.pool.acquire()).await else {
-        // Others were handed connections meanwhile, or nobody was. A replica at work that is taken out of the load balancer's list leaves
-        // its work to the others, which are out next.
-        return if app.handed_out.count() == before {
-            Err(NotReady::DatabaseAway)
-        } else if app.watch.clock_is_off() {
-            Err(NotReady::ClockOff)
-        } else {
-            Ok(())
-        };
-    };
-    let Ok(mut db) = acquired else {
+    let began = Instant::now();
+    let acquiring = app.pool.acquire();
+    tokio::pin!(acquiring);
+    let mut acquired = timeout_at(began + PATIENCE / 2, &mut acquiring).await;
+    if acquired.is_err() {
+        let before = app.handed_out.count();
+        acquired = timeout_at(began + PATIENCE, &mut acquiring).await;
+        // It stood in line all the while, and others were handed connections to the last, or nobody was. A replica at work that is taken
+        // out of the load balancer's list leaves its work to the others, which are out next.
+        if acquired.is_err() && app.handed_out.count() > before {
+            return match app.watch.clock_is_off() {
+                true => Err(NotReady::ClockOff),
+                false => Ok(()),
+            };
+        }
+    }
+    let Ok(Ok(mut db)) = acquired else {
         return Err(NotReady::DatabaseAway);
     };
-    match timeout_at(until, ask(&mut db)).await {
+    match timeout_at(began + PATIENCE, ask(&mut db)).await {
         Ok(Ok((database_now, oldest_migration))) => judge(
             SystemClock.now(),
             database_now,

@@ -56,7 +56,7 @@ async fn a_pool_that_is_at_work_is_no_database_that_is_away() {
     let token = server.admin_token().await;
     let person = server.user(json!({ "username": "ada" })).await;
     let path = format!("/api/v1/users/{}", person["id"].as_str().unwrap());
-    let slowly = "create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.3); return new; end; $$";
+    let slowly = "create function slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.15); return new; end; $$";
     let each =
         "create trigger slowly before update on \"user\" for each row execute function slowly()";
     let mut tables = server.tables().await;
@@ -69,7 +69,7 @@ async fn a_pool_that_is_at_work_is_no_database_that_is_away() {
         assert_eq!(answer.await.status, 200);
     };
     // Each waits for those before it, so whoever asks after some of them waits for longer than readiness does.
-    let (_, asked) = tokio::join!(all((0..10).map(change)), async {
+    let (_, asked) = tokio::join!(all((0..20).map(change)), async {
         let mut asked = Vec::new();
         for _ in 0..2 {
             asked.push(server.get("/readyz").await.text);

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 pub(crate) const SERVER: &str = "0";
 pub(crate) const OTHER: &str = "1";
 pub(crate) const BOTH: &str = "0,1";
+/// Of `/proc/*/stat`, a second: Linux's own, whatever its kernel ticks at.
+const TICKS: f64 = 100.0;
 
 /// `program` on `cores` in a session of its own: kernels that group by session would let it share its core with the others' group.
 pub(crate) fn on(cores: &str, program: impl AsRef<Path>) -> Command {
@@ -69,7 +71,7 @@ impl Postgres {
         start.args(["-D", &self.data(), "-w", "-s", "-l"]);
         start.arg(self.folder.join("log"));
         run(start.args(["-o", &options, "start"]));
-        self.pin();
+        self.move_to(OTHER);
     }
 
     /// The same data on PostgreSQL as it comes: 128 MB of buffers.
@@ -79,19 +81,37 @@ impl Postgres {
         self.run_with("");
     }
 
-    /// Everything of PostgreSQL, present and to come, stays on the other core.
-    fn pin(&self) {
+    /// Everything of PostgreSQL, present and to come, runs on these cores.
+    pub(crate) fn move_to(&self, cores: &str) {
+        for pid in self.processes() {
+            // Some end by themselves meanwhile.
+            let mut taskset = Command::new("taskset");
+            taskset.args(["-a", "-p", "-c", cores, &pid]);
+            let _ = taskset.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        }
+    }
+
+    /// Seconds of a core that all of its processes have used so far, those that have ended included.
+    pub(crate) fn cpu(&self) -> f64 {
+        let ticks = |(at, pid): (usize, String)| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            let fields = after_name.split_whitespace().skip(11);
+            // utime and stime; of the postmaster also cutime and cstime, which its ended children leave it.
+            let fields = fields.take(if at == 0 { 4 } else { 2 });
+            fields.filter_map(|n| n.parse::<u64>().ok()).sum::<u64>()
+        };
+        let ticks: u64 = self.processes().into_iter().enumerate().map(ticks).sum();
+        ticks as f64 / TICKS
+    }
+
+    /// The postmaster, then its children.
+    fn processes(&self) -> Vec<String> {
         let pid =
             fs::read_to_string(Path::new(&self.data()).join("postmaster.pid")).expect("it runs");
         let pid = pid.lines().next().expect("a pid").to_owned();
-        run(Command::new("taskset")
-            .args(["-a", "-p", "-c", OTHER, &pid])
-            .stdout(Stdio::null()));
-        for child in children(&pid) {
-            run(Command::new("taskset")
-                .args(["-a", "-p", "-c", OTHER, &child])
-                .stdout(Stdio::null()));
-        }
+        let children = children(&pid);
+        std::iter::once(pid).chain(children).collect()
     }
 
     fn data(&self) -> String {
@@ -172,9 +192,14 @@ impl Postgres {
 
     /// Transactions a second of this script by pgbench, which has the server's core, over `clients` connections.
     pub(crate) fn pgbench(&self, script: &str, clients: u32, seconds: u32) -> f64 {
+        self.pgbench_on(SERVER, script, clients, seconds)
+    }
+
+    /// The same with pgbench on other cores.
+    pub(crate) fn pgbench_on(&self, cores: &str, script: &str, clients: u32, seconds: u32) -> f64 {
         let file = self.folder.join("script.sql");
         fs::write(&file, script).expect("written");
-        let output = on(SERVER, self.bin.join("pgbench"))
+        let output = on(cores, self.bin.join("pgbench"))
             .args(["-n", "-M", "prepared", "-j", "1", "-U", "postgres", "-h"])
             .arg(&self.folder)
             .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])

@@ -73,7 +73,7 @@ impl View {
 /// Fields of a view, at most.
 const MOST_FIELDS: usize = 100;
 /// The members that a view may name; those of an object also one by one, as `object.member`.
-const MEMBERS: [&str; 26] = [
+const MEMBERS: [&str; 27] = [
     "address",
     "admin",
     "attributes",
@@ -100,6 +100,7 @@ const MEMBERS: [&str; 26] = [
     "username",
     "version",
     "website",
+    "zoneinfo",
 ];
 const OBJECTS: [&str; 3] = ["address", "attributes", "external_ids"];
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use doorward::router::{Access, table};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use sqlx::{Executor, PgConnection, Row};
 
+use crate::support::webhook_sink::{Message, Sink};
 use crate::support::{Answer, Copy, Server, TestClient, all, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -316,6 +318,122 @@ async fn a_change_outside_the_view_is_none() {
         anew.people.values().next() == Some(&json!({ "id": ada["id"], "login": "ada" }))
     })
     .await;
+}
+
+/// Declared attributes are members like all others: each under the consumer's own name for it, in whatever it is told, and nothing of the rest.
+#[tokio::test]
+async fn a_view_shows_declared_attributes_one_by_one() {
+    // S-150
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let admin = server.admin_token().await;
+    let schema = json!({ "type": "object", "properties": {
+        "plan": { "type": "string", "x-filter": true },
+        "note": { "type": "string", "x-filter": true },
+        "seats": { "type": "integer" },
+    } });
+    let at = "/api/v1/users/schema";
+    let declared = server.call(Method::PUT, at, &admin, Some(schema)).await;
+    assert_eq!(declared.status, 200, "{}", declared.text);
+    let ada = server
+        .user(json!({ "username": "ada", "attributes": { "plan": "paid", "seats": 3, "note": "hidden" } }))
+        .await;
+    let view = json!({ "tier": "attributes.plan", "Places": "attributes.seats" });
+    let client = consumer(&server, "billing", view).await;
+    let sink = Sink::start().await;
+    let webhook = json!({ "url": sink.url, "consumer": "billing", "from": "beginning" });
+    let at = "/api/v1/webhooks";
+    let made = server.call(Method::POST, at, &admin, Some(webhook)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    let token = copy.token.clone();
+    let get = async |path: &str| server.call(Method::GET, path, &token, None).await;
+    let id = ada["id"].as_str().unwrap();
+    let shown = |places: i64| json!({ "id": id, "Places": places, "tier": "paid" });
+    copy.catch_up("").await;
+    assert_eq!(copy.people[id], shown(3));
+    assert_eq!(get(&path(&ada)).await.json(), shown(3));
+    let found = get("/api/v1/users?attributes.plan=paid").await;
+    assert_eq!(found.json()["items"], json!([shown(3)]));
+    get("/api/v1/users?attributes.note=hidden")
+        .await
+        .problem(400, "invalid-query");
+    sink.knows(&ada, 1).await;
+    assert_eq!(sink.of(&ada)[0].body["data"]["user"], shown(3));
+    // The recipe of docs/propagation.md by hand: the names in the order of their bytes.
+    let digest = async |places: i64| {
+        let text = format!("{id}1:{places}4:paid");
+        let hash = Sha256::digest(text);
+        let digest: String = hash[..8].iter().map(|b| format!("{b:02x}")).collect();
+        let told = get("/api/v1/users/digest?buckets=1").await.json();
+        (told["items"][0]["digest"] == digest, told)
+    };
+    let (same, told) = digest(3).await;
+    assert!(same, "{told}");
+
+    // What it does not see may change; what it sees is told, and one change alone.
+    let (read, before) = (copy.read, get("/api/v1/users/digest").await.text);
+    patch(&server, &ada, json!({ "attributes": { "note": "more" } })).await;
+    patch(&server, &ada, json!({ "attributes": { "seats": 4 } })).await;
+    eventually(SOON, "the seats", async || {
+        copy.page("").await;
+        copy.read > read
+    })
+    .await;
+    assert_eq!((copy.read, copy.versions[id]), (read + 1, 3));
+    assert_eq!(copy.people[id], shown(4));
+    sink.knows(&ada, 3).await;
+    let versions: Vec<i64> = sink.of(&ada).iter().map(Message::version).collect();
+    assert_eq!(versions, [1, 3]);
+    assert_ne!(get("/api/v1/users/digest").await.text, before);
+    let (same, told) = digest(4).await;
+    assert!(same, "{told}");
+    for message in sink.sent() {
+        assert!(!message.raw.contains("hidden") && !message.raw.contains("more"));
+    }
+}
+
+/// Whatever the API shows of a person can be in a view.
+#[tokio::test]
+async fn a_view_may_show_each_member_of_a_person() {
+    let server = Server::start().await;
+    let described = server.get("/openapi.json").await.json();
+    let members = described["components"]["schemas"]["User"]["properties"].clone();
+    let members = members.as_object().unwrap().keys();
+    let mut fields: Map<String, Value> = members.map(|m| (m.clone(), json!(m))).collect();
+    assert!(fields.remove("id").is_some() && fields.len() > 20);
+    consumer(&server, "billing", Value::Object(fields)).await;
+}
+
+#[tokio::test]
+async fn there_are_fifty_consumers_at_most() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let mut bodies = Vec::new();
+    for n in 0..51 {
+        let client = json!({ "client_name": format!("c{n}"), "grant_types": ["client_credentials"], "scope": "users:read" });
+        let at = "/api/v1/clients";
+        let made = server.call(Method::POST, at, &token, Some(client)).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        bodies
+            .push(json!({ "client_id": made.json()["client_id"], "fields": { "mail": "email" } }));
+    }
+    for (n, body) in bodies[..50].iter().enumerate() {
+        let made = put(&server, &token, &format!("c{n}"), body.clone()).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+    }
+    let another = async || put(&server, &token, "c50", bodies[50].clone()).await;
+    let problem = another().await.problem(409, "conflict");
+    assert!(problem["detail"].as_str().unwrap().contains("50 consumers"));
+    // One that is there may change all the same, and one that goes leaves its place.
+    let again = put(&server, &token, "c0", bodies[0].clone()).await;
+    assert_eq!(again.status, 200, "{}", again.text);
+    let gone = server.call(Method::DELETE, "/api/v1/consumers/c1", &token, None);
+    assert_eq!(gone.await.status, 204);
+    assert_eq!(another().await.status, 201);
 }
 
 #[tokio::test]

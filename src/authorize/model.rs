@@ -65,6 +65,8 @@ pub(crate) struct Request {
     pub(crate) proven_since: Option<OffsetDateTime>,
     /// Nobody else will do (`id_token_hint`, `claims`).
     pub(crate) subject: Option<UserId>,
+    /// Stored apart from the rest, sealed: it may be somebody's address.
+    #[serde(skip)]
     pub(crate) login_hint: Option<String>,
     pub(crate) claims: Claims,
     #[serde(with = "time::serde::rfc3339")]

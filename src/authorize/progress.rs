@@ -19,7 +19,8 @@ use crate::consent;
 use crate::cx::{Actor, Cx};
 use crate::http::{Form, PageError};
 use crate::kernel::network::household;
-use crate::kernel::{Fault, ScopeSet, TokenHash, random, scope};
+use crate::kernel::seal::SealingKeys;
+use crate::kernel::{Fault, ScopeSet, Secret, TokenHash, random, scope};
 use crate::login::attempt;
 use crate::sessions::{SessionData, Stage};
 use crate::token;
@@ -27,6 +28,8 @@ use crate::users::{self, SignIn};
 
 /// How long somebody may take.
 const LIFE: Duration = Duration::hours(1);
+/// What a hint is sealed as.
+const HINT: &str = "login_hint";
 /// Requests that one household has under way; whoever begins another has the oldest make room (E33).
 const MOST: i64 = 1000;
 
@@ -143,16 +146,17 @@ async fn store(
     }
     let name = random::token().expose().clone();
     let household = cx.origin.ip.map(household);
-    let crowded = store::insert(
-        &TokenHash::of(&name),
+    let hint = request.login_hint.as_ref();
+    let hint = hint.map(|hint| holder(&name).seal(HINT, hint.as_bytes()));
+    let new = store::New {
+        id: &TokenHash::of(&name),
         browser,
         request,
-        &household.map_or_else(String::new, |ip| ip.to_string()),
-        MOST,
-        cx.now + LIFE,
-        &mut *cx.connection().await?,
-    )
-    .await?;
+        sealed_hint: hint.as_deref(),
+        household: &household.map_or_else(String::new, |ip| ip.to_string()),
+        expires_at: cx.now + LIFE,
+    };
+    let crowded = store::insert(&new, MOST, &mut *cx.connection().await?).await?;
     if crowded {
         tracing::warn!("an address has too many logins under way; its oldest make room");
     }
@@ -188,13 +192,24 @@ async fn find_for(name: &str, browser: &TokenHash, cx: &Cx) -> Result<Interactio
     let client = client
         .filter(|client| may_go_back(&stored.request.back.redirect_uri, client))
         .ok_or_else(over)?;
+    let hint = stored.sealed_hint;
+    let hint = hint.and_then(|sealed| holder(name).open(HINT, &sealed).ok());
+    let login_hint = hint.and_then(|hint| String::from_utf8(hint.expose().clone()).ok());
     Ok(Interaction {
         name: name.to_owned(),
         id,
-        request: stored.request,
+        request: Request {
+            login_hint,
+            ..stored.request
+        },
         client,
         chosen: stored.chosen,
     })
+}
+
+/// What is sealed so is for whoever has the request's name, and that is kept nowhere but at the browser.
+fn holder(name: &str) -> SealingKeys {
+    SealingKeys::of_holder(&Secret::new(name.to_owned()))
 }
 
 fn over() -> PageError {

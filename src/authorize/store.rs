@@ -12,7 +12,9 @@ const SWEEP_BATCH: i64 = 1000;
 
 /// A request as it is stored.
 pub(super) struct Stored {
+    /// Without its hint.
     pub(super) request: Request,
+    pub(super) sealed_hint: Option<Vec<u8>>,
     /// The session that the person chose to go on with.
     pub(super) chosen: Option<Uuid>,
 }
@@ -22,18 +24,20 @@ fn read(request: Value) -> Result<Request, Fault> {
         .map_err(|e| Fault::internal("reading an authorization request", e))
 }
 
+/// What is written of a new request.
+pub(super) struct New<'a> {
+    pub(super) id: &'a TokenHash,
+    pub(super) browser: Option<&'a TokenHash>,
+    pub(super) request: &'a Request,
+    pub(super) sealed_hint: Option<&'a [u8]>,
+    pub(super) household: &'a str,
+    pub(super) expires_at: OffsetDateTime,
+}
+
 /// Stores a request. A household has `most` of them: the oldest make room, those first that no browser came back for (E33), so that
 /// whoever begins many shuts nobody out. Gives whether some had to.
-pub(super) async fn insert(
-    id: &TokenHash,
-    browser: Option<&TokenHash>,
-    request: &Request,
-    household: &str,
-    most: i64,
-    expires_at: OffsetDateTime,
-    db: &mut PgConnection,
-) -> Result<bool, Fault> {
-    let document = serde_json::to_value(request)
+pub(super) async fn insert(new: &New<'_>, most: i64, db: &mut PgConnection) -> Result<bool, Fault> {
+    let document = serde_json::to_value(new.request)
         .map_err(|e| Fault::internal("writing an authorization request", e))?;
     let crowded = sqlx::query_scalar!(
         r#"
@@ -53,17 +57,18 @@ pub(super) async fn insert(
             delete from authorization_request
              where id_hash in (select id_hash from going)
         )
-        insert into authorization_request (id_hash, browser_hash, client_id, request, household, created_at, expires_at)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        insert into authorization_request (id_hash, browser_hash, client_id, request, sealed_hint, household, created_at, expires_at)
+        values ($1, $2, $3, $4, $9, $5, $6, $7)
         returning exists (select from beyond) as "crowded!""#,
-        id.as_bytes(),
-        browser.map(TokenHash::as_bytes),
-        request.client_id.as_str(),
+        new.id.as_bytes(),
+        new.browser.map(TokenHash::as_bytes),
+        new.request.client_id.as_str(),
         document,
-        household,
-        request.asked_at,
-        expires_at,
+        new.household,
+        new.request.asked_at,
+        new.expires_at,
         most - 1,
+        new.sealed_hint,
     )
     .fetch_one(db)
     .await?;
@@ -87,7 +92,7 @@ pub(super) async fn find(
                and expires_at > $3
                and taken_up_at is null
         )
-        select request, chosen_session
+        select request, sealed_hint, chosen_session
           from authorization_request
          where id_hash = $1
            and browser_hash = $2
@@ -101,6 +106,7 @@ pub(super) async fn find(
     row.map(|row| {
         Ok(Stored {
             request: read(row.request)?,
+            sealed_hint: row.sealed_hint,
             chosen: row.chosen_session,
         })
     })

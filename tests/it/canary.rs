@@ -1,6 +1,7 @@
 //! Secrets that are used in every flow are looked for in everything the program leaves behind; and what strangers send can't forge a
 //! line of the log.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use base64::Engine;
@@ -273,6 +274,16 @@ async fn people(server: &Server, refusals: &Refusals) -> Vec<String> {
 
 /// Every row of every table, as text.
 pub(crate) async fn tables(server: &Server) -> String {
+    let mut all = String::new();
+    for rows in each_table(server).await.values() {
+        all.push_str(rows);
+        all.push('\n');
+    }
+    all
+}
+
+/// The same, table by table.
+pub(crate) async fn each_table(server: &Server) -> BTreeMap<String, String> {
     let mut db = server.tables().await;
     let names = sqlx::query(
         "select table_name::text from information_schema.tables where table_schema = 'public'",
@@ -280,20 +291,19 @@ pub(crate) async fn tables(server: &Server) -> String {
     .fetch_all(&mut db)
     .await
     .unwrap();
-    let mut all = String::new();
+    let mut all = BTreeMap::new();
     for name in names {
         let name: String = name.get(0);
         let rows: String = QueryBuilder::<Postgres>::new(
             "select coalesce(string_agg(t::text, E'\\n'), '') from \"",
         )
-        .push(name)
+        .push(&name)
         .push("\" t")
         .build_query_scalar()
         .fetch_one(&mut db)
         .await
         .unwrap();
-        all.push_str(&rows);
-        all.push('\n');
+        all.insert(name, rows);
     }
     all
 }

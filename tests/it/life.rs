@@ -1,13 +1,20 @@
 //! Deleting, restoring and erasing people, and their history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
-use crate::canary::{around, shapes, tables};
+use crate::canary::{around, each_table, shapes, tables};
+use crate::support::sign_on::{query, step_of};
+use crate::support::webhook_sink::{Reply, Sink};
 use crate::support::{Answer, Browser, Server, eventually};
 
 const USERS: &str = "/api/v1/users";
@@ -410,14 +417,143 @@ async fn a_person_is_told_as_they_were_at_any_time() {
         .problem(404, "not-found");
 }
 
+/// What may be done to a person; each by itself, refused or not.
+#[derive(Clone, Debug)]
+enum Move {
+    Merge(Value),
+    Patch(Value),
+    Replace(Value),
+    Delete,
+    Restore,
+    /// Seconds, perhaps none.
+    Wait(i64),
+}
+
+fn moves() -> impl Strategy<Value = Move> {
+    let text = || prop_oneof![Just(Value::Null), "[a-c]{1,2}".prop_map(Value::from)];
+    let member = || prop::sample::select(vec!["name", "nickname", "given_name", "gender"]);
+    let town = || "[A-C]{1,2}".prop_map(|town| json!({ "locality": town }));
+    let merge = prop_oneof![
+        (member(), text()).prop_map(|(member, text)| json!({ member: text })),
+        town().prop_map(|town| json!({ "address": town, "nickname": "n" })),
+        Just(json!({ "address": null })),
+        text().prop_map(|key| json!({ "external_ids": { "billing": key, "shop": "s" } })),
+        prop::sample::select(vec!["active", "disabled"]).prop_map(|s| json!({ "status": s })),
+    ];
+    let patch = prop_oneof![
+        (member(), "[a-c]{1,2}")
+            .prop_map(|(m, text)| json!([{ "op": "add", "path": format!("/{m}"), "value": text }])),
+        (member(), "[a-c]{1,2}").prop_map(|(m, text)| json!([
+            { "op": "test", "path": format!("/{m}"), "value": text },
+            { "op": "remove", "path": format!("/{m}") },
+        ])),
+        (member(), member()).prop_map(|(from, to)| json!([
+            { "op": "move", "from": format!("/{from}"), "path": format!("/{to}") },
+        ])),
+        (member(), town()).prop_map(|(from, town)| json!([
+            { "op": "copy", "from": format!("/{from}"), "path": "/nickname" },
+            { "op": "add", "path": "/address", "value": town },
+        ])),
+    ];
+    prop_oneof![
+        4 => merge.prop_map(Move::Merge),
+        4 => patch.prop_map(Move::Patch),
+        1 => member().prop_map(|m| Move::Replace(json!({ "username": "ada", m: "r" }))),
+        1 => Just(Move::Delete),
+        2 => Just(Move::Restore),
+        3 => (0..3_i64).prop_map(Move::Wait),
+    ]
+}
+
+/// Whatever was done in whatever order, each earlier moment reads as it was acknowledged then.
+#[tokio::test]
+async fn each_earlier_moment_reads_as_it_was_acknowledged() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let lives = prop::collection::vec(moves(), 12..30);
+    let mut runner = TestRunner::deterministic();
+    let (mut changed, mut refused) = (0, 0);
+    for _ in 0..12 {
+        let life = lives.new_tree(&mut runner).unwrap().current();
+        let ada = server.user(json!({ "username": "ada" })).await;
+        let path = path(&ada);
+        // What was acknowledged, in its order; `None`: they were deleted.
+        let mut acknowledged = vec![(time_of(&ada["updated_at"]), Some(ada.clone()))];
+        for step in &life {
+            let restore = format!("{path}/restore");
+            let (method, path, body) = match step {
+                Move::Wait(seconds) => {
+                    server.clock.advance(time::Duration::seconds(*seconds));
+                    continue;
+                }
+                Move::Merge(body) => (Method::PATCH, &path, body.clone()),
+                Move::Patch(body) => (Method::PATCH, &path, body.clone()),
+                Move::Replace(body) => (Method::PUT, &path, body.clone()),
+                Move::Delete => (Method::DELETE, &path, Value::Null),
+                Move::Restore => (Method::POST, &restore, Value::Null),
+            };
+            let is_patch = matches!(step, Move::Patch(_));
+            let headers = [("content-type", "application/json-patch+json")];
+            let headers = if is_patch { &headers[..] } else { &[] };
+            let answer = send(&server, method, path, &token, headers, body).await;
+            match answer.status {
+                200 => {
+                    let now = answer.json();
+                    acknowledged.push((time_of(&now["updated_at"]), Some(now)));
+                }
+                204 => {
+                    let told = &history(&server, &ada, 1).await[0];
+                    acknowledged.push((time_of(&told["occurred_at"]), None));
+                }
+                404 | 409 | 422 => refused += 1,
+                _ => panic!("{step:?}: {} {}", answer.status, answer.text),
+            }
+        }
+        changed += acknowledged.len();
+        let between = |(at, _): &(OffsetDateTime, _)| [*at, *at + time::Duration::microseconds(1)];
+        for at in acknowledged.iter().flat_map(between) {
+            let mut until = acknowledged.iter().filter(|(then, _)| *then <= at);
+            let asked = format!("{path}?at={}", at.format(&Rfc3339).unwrap());
+            let told = server.call(Method::GET, &asked, &token, None).await;
+            match &until.next_back().unwrap().1 {
+                Some(expected) => assert_eq!(&told.json(), expected, "{life:?} {at}"),
+                None => drop(told.problem(404, "not-found")),
+            }
+        }
+        let before = acknowledged[0].0 - time::Duration::microseconds(1);
+        let asked = format!("{path}?at={}", before.format(&Rfc3339).unwrap());
+        let told = server.call(Method::GET, &asked, &token, None).await;
+        told.problem(404, "not-found");
+        // The next life begins with their name free.
+        server.call(Method::DELETE, &path, &token, None).await;
+        let erase = format!("{path}/erase");
+        let erased = server.call(Method::POST, &erase, &token, None).await;
+        assert_eq!(erased.status, 204);
+    }
+    assert!(changed > 80 && refused > 10, "{changed} {refused}");
+}
+
+fn time_of(text: &Value) -> OffsetDateTime {
+    OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap()
+}
+
 /// In whatever can hold words; what can't has a value that nothing else has.
 const MARK: &str = "QuokkaXylophon";
 
 #[tokio::test]
 async fn of_who_is_erased_nothing_is_left_anywhere() {
     // S-149 to S-155; every column of every table, those to come too.
-    let server = Server::start().await;
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
     let all = server.admin_token().await;
+    let schema = json!({ "type": "object", "properties": { "words": { "type": "string", "x-filter": true } } });
+    let declared = format!("{USERS}/schema");
+    let declared = server
+        .call(Method::PUT, &declared, &all, Some(schema))
+        .await;
+    assert_eq!(declared.status, 200, "{}", declared.text);
     let reason = format!("{MARK} asked for it");
     let agent = format!("{MARK}/1.0");
     let headers = [
@@ -432,7 +568,7 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
         "preferred_username": marked("preferred"), "profile": format!("https://example.com/{MARK}"), "picture": format!("https://example.com/{MARK}.png"),
         "website": format!("https://{MARK}.example"), "gender": marked("gender"), "birthdate": "1871-03-29", "zoneinfo": "Antarctica/Vostok",
         "locale": "haw-US", "admin": true,
-        "external_ids": { "billing": format!("{MARK}-81") },
+        "external_ids": { "billing": format!("{MARK}-81") }, "attributes": { "words": marked("words"), "more": { "list": [marked("more")] } },
         "address": { "formatted": marked("all"), "street_address": marked("street"), "locality": marked("city"), "region": marked("region"),
                      "postal_code": marked("code"), "country": marked("land") },
     });
@@ -464,6 +600,7 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
     let mut browser = Browser::new(&server);
     browser.headers.push(("user-agent", agent.clone()));
     browser.sign_in(&email, PASSWORD).await;
+    sign_on(&mut browser, &email).await;
     Browser::new(&server).try_sign_in(&email, "wrong").await;
     let other = server.user(json!({ "username": "bob" })).await;
     let app = server
@@ -497,6 +634,20 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
         assert_eq!(answer.status, 200, "{}", answer.text);
     }
     assert!(history(&server, &user, 200).await.len() >= 5);
+    let id = user["id"].as_str().unwrap();
+    let held = holding(&server, id).await;
+    for table in [
+        "consent",
+        "user_external_id",
+        "idempotency",
+        "session",
+        "single_use",
+        "token_family",
+        "user_attribute",
+        "user_word",
+    ] {
+        assert!(held.contains(table), "{table}: {held:?}");
+    }
     for what in ["DELETE", "restore", "DELETE"] {
         let (method, path) = if what == "DELETE" {
             (Method::DELETE, path.clone())
@@ -509,6 +660,8 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
     Browser::new(&server)
         .try_sign_in(&format!("second-{email}"), "wrong")
         .await;
+    not_received(&server, id).await;
+    let all = server.admin_token().await;
 
     let found = left(&server, &canaries).await;
     assert_eq!(
@@ -536,6 +689,15 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
             .unwrap();
     assert!(in_the_feed(&server, &user, "user.erased", version).await["user"].is_null());
     assert_eq!(left(&server, &canaries).await, BTreeMap::new());
+    let mut held = holding(&server, id).await;
+    // A code is good for a minute, and gone with the next sweep.
+    held.remove("single_use");
+    let known = ["audit", "change", "erased_user", "webhook_letter"];
+    assert_eq!(
+        held,
+        known.map(str::to_owned).into(),
+        "what they did, that they were erased, and whom that is still to be told"
+    );
     let told = history(&server, &user, 200).await;
     assert_eq!(
         (&told[0]["action"], &told[0]["version"]),
@@ -564,6 +726,59 @@ async fn of_who_is_erased_nothing_is_left_anywhere() {
             .status,
         201
     );
+}
+
+/// Signs on to an application as somebody does who is asked. It leaves a consent, a family with refresh tokens, a code that nobody redeemed,
+/// and a request with their address that nobody finished.
+async fn sign_on(browser: &mut Browser<'_>, email: &str) {
+    let server = browser.server;
+    let app = server.application().application().await;
+    let asks = app.authorize(&[("scope", "openid offline_access"), ("login_hint", email)]);
+    let page = browser.follow(&asks).await;
+    assert_eq!(step_of(&page), Some("/consent"), "{}", page.text);
+    let answer = browser.agree_at("/consent", &page).await;
+    let code = query(answer.header("location"))["code"].clone();
+    let tokens = app.redeem(code.as_str().unwrap()).await.json();
+    let refreshed = app.refresh(tokens["refresh_token"].as_str().unwrap()).await;
+    assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+    let answer = browser.follow(&asks).await;
+    assert!(answer.header("location").contains("code="));
+    let page = Browser::new(server).follow(&asks).await;
+    assert!(page.text.contains(email), "the hint is in the form");
+}
+
+/// One webhook has given them up, another tries again.
+async fn not_received(server: &Server, id: &str) {
+    let sink = Sink::start().await;
+    let refused = id.to_owned();
+    sink.replies(move |message| {
+        let theirs = message.body["data"]["user_id"] == refused;
+        Reply::Status(if theirs { 500 } else { 204 })
+    });
+    for state in ["dead", "waiting"] {
+        let token = server.admin_token().await;
+        let body = json!({ "url": sink.url, "from": "beginning" });
+        let at = "/api/v1/webhooks";
+        let made = server.call(Method::POST, at, &token, Some(body)).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let at = format!("{at}/{}", made.json()["id"].as_str().unwrap());
+        eventually(Duration::from_secs(60), state, async || {
+            let token = server.token("clients:read").await;
+            let shown = server.call(Method::GET, &at, &token, None).await.json();
+            if state == "dead" && shown["status"]["waiting"] == 1 {
+                server.clock.advance(time::Duration::hours(10));
+            }
+            shown["status"][state] == 1
+        })
+        .await;
+    }
+}
+
+/// The tables that hold this id, in whatever column.
+async fn holding(server: &Server, id: &str) -> BTreeSet<String> {
+    let mut tables = each_table(server).await;
+    tables.retain(|_, rows| rows.contains(id));
+    tables.into_keys().collect()
 }
 
 /// Those of the canaries that are in some column of some table: raw or folded, encoded, in bytes, anywhere within base64.

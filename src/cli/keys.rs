@@ -15,6 +15,7 @@ use crate::cx::{Actor, Cx};
 use crate::jose::Alg;
 use crate::kernel::Secret;
 use crate::kernel::clock::{Clock, SystemClock, rfc3339};
+use crate::keys::rotation::Abandoned;
 use crate::keys::{self, RotateError, SigningKey, rotation};
 
 /// Look at the signing keys and change them
@@ -33,8 +34,8 @@ pub(super) enum KeysCommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Give up what was sealed under a sealing key that is lost: the next start makes new signing keys, every token that is out is refused, and
-    /// people's histories begin anew
+    /// Give up what was sealed under a sealing key that is lost: the next start makes new signing keys, every token that is out is refused,
+    /// people's histories begin anew, and webhooks stand still until they get new secrets
     Abandon {
         /// It can't be undone
         #[arg(long, required = true)]
@@ -79,9 +80,13 @@ async fn abandon(config: Config) -> Result<(), CliError> {
     let store = Store::open(&config).await?;
     let result = rotation::abandon(&store.databases.direct, SystemClock.now()).await;
     store.close().await;
-    let (keys, people) = result?;
+    let Abandoned {
+        keys,
+        people,
+        webhooks,
+    } = result?;
     output::line(format_args!(
-        "{keys} signing keys are gone, and the histories of {people} people so far"
+        "{keys} signing keys are gone, and the histories of {people} people so far; {webhooks} webhooks are paused, and get new secrets when they go on"
     ))
 }
 

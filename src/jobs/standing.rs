@@ -49,7 +49,7 @@ pub(crate) fn start(app: &App) {
     keep(app, hear_of_changes);
     keep(app, number_changes);
     keep(app, forget_old_things);
-    keep(app, reseal_keys);
+    keep(app, reseal);
     keep(app, keep_keys);
     keep(app, rotate_keys);
     keep(app, write_uses);
@@ -197,26 +197,24 @@ async fn rotate_keys(app: App) {
     }
 }
 
-/// Seals people's keys that are under an older sealing key under the newest: at the start, and again while a replica may be left that
-/// has not been told of the newest.
-async fn reseal_keys(app: App) {
+/// Seals what is under an older sealing key under the newest: at the start, and again while a replica may be left that has not been told
+/// of the newest.
+async fn reseal(app: App) {
     loop {
-        let mut done = 0;
-        let result = loop {
-            match person::reseal(&Cx::internal(&app, Actor::System)).await {
-                Ok(0) => break Ok(()),
-                Ok(batch) => done += batch,
-                Err(fault) => break Err(fault),
+        let cx = Cx::internal(&app, Actor::System);
+        for (what, result) in [
+            ("people's keys", person::reseal(&cx).await),
+            ("webhooks' secrets", webhooks::reseal(&cx).await),
+        ] {
+            match result {
+                Ok(0) => {}
+                Ok(count) => {
+                    tracing::info!(what, count, "sealed anew under the newest sealing key");
+                }
+                Err(fault) => {
+                    tracing::warn!(cause = %fault, what, "could not be sealed anew; trying again later");
+                }
             }
-        };
-        if done > 0 {
-            tracing::info!(
-                keys = done,
-                "people's keys are under the newest sealing key now"
-            );
-        }
-        if let Err(fault) = result {
-            tracing::warn!(cause = %fault, "people's keys could not be sealed anew; trying again later");
         }
         sleep(SWEEP).await;
     }

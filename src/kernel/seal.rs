@@ -50,6 +50,19 @@ impl SealingKeys {
             .ok_or(Unopenable)
     }
 
+    /// Seals under the newest key what an older one sealed; `None`: it is under the newest already.
+    pub(crate) fn renew(
+        &self,
+        purpose: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, Unopenable> {
+        if open(&cipher(&self.0[0]), purpose, sealed).is_ok() {
+            return Ok(None);
+        }
+        let plain = self.open(purpose, sealed)?;
+        Ok(Some(self.seal(purpose, plain.expose())))
+    }
+
     /// Names the keys without telling anything of them, newest first: what is stored says which of them opens it.
     pub(crate) fn names(&self) -> Vec<[u8; 8]> {
         let name = |key: Secret<[u8; 32]>| {
@@ -179,6 +192,16 @@ mod tests {
         }
         assert!(keys(&[1]).open("a", &sealed[..10]).is_err());
         assert_ne!(sealed, keys(&[1]).seal("a", b"plain"), "the nonce is fresh");
+    }
+
+    #[test]
+    fn what_an_older_key_sealed_is_sealed_anew_once() {
+        let sealed = keys(&[1]).seal("a", b"plain");
+        let renewed = keys(&[2, 1]).renew("a", &sealed).unwrap().unwrap();
+        assert_eq!(keys(&[2]).open("a", &renewed).unwrap().expose(), b"plain");
+        assert!(keys(&[2, 1]).renew("a", &renewed).unwrap().is_none());
+        assert!(keys(&[2, 1]).renew("b", &sealed).is_err());
+        assert!(keys(&[3, 2]).renew("a", &sealed).is_err());
     }
 
     #[test]

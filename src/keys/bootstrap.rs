@@ -13,6 +13,7 @@ use crate::cx::Actor;
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
 use crate::kernel::seal::SealingKeys;
+use crate::webhooks;
 
 pub(crate) struct Bootstrapped {
     pub(crate) sealing: SealingKeys,
@@ -31,6 +32,7 @@ pub(crate) async fn bootstrap(
     let mut keys = store::list(&mut tx).await?;
     let anything_sealed = !keys.is_empty() || !store::list_sealed_under(&mut tx).await?.is_empty();
     let sealing = sealing::load_or_make(config, anything_sealed)?;
+    webhooks::check_secrets(&sealing, &mut tx).await?;
     person::check(&sealing, &mut tx).await?;
     for alg in Alg::ALL {
         for step in [Step::Current, Step::Next] {

@@ -8,7 +8,7 @@ use crate::cx::Cx;
 use crate::kernel::seal::{DataKey, SealingKeys};
 use crate::kernel::{Fault, UserId};
 
-/// Keys that one round of [`reseal`] takes.
+/// Keys that [`reseal`] takes at a time.
 const BATCH: i64 = 500;
 
 /// Makes the key of a person who has none yet.
@@ -53,10 +53,17 @@ pub(crate) async fn find(
 /// Opens a key that was read with its person.
 pub(crate) fn open(id: UserId, sealed: &[u8], sealing: &SealingKeys) -> Result<DataKey, Fault> {
     let plain = sealing.open(&purpose(id), sealed).ok();
-    plain.as_ref().and_then(DataKey::from_bytes).ok_or_else(|| {
-        let text = format!("the key of user {id} was sealed under another key than the present sealing keys (docs/operations.md, Losing the sealing key)");
-        Fault::internal("opening a person's key", text)
-    })
+    plain
+        .as_ref()
+        .and_then(DataKey::from_bytes)
+        .ok_or_else(|| unopenable(id))
+}
+
+fn unopenable(id: UserId) -> Fault {
+    let text = format!(
+        "the key of user {id} was sealed under another key than the present sealing keys (docs/operations.md, Losing the sealing key)"
+    );
+    Fault::internal("opening a person's key", text)
 }
 
 async fn insert(id: UserId, db: &mut PgConnection, cx: &Cx) -> Result<Option<DataKey>, Fault> {
@@ -67,8 +74,18 @@ async fn insert(id: UserId, db: &mut PgConnection, cx: &Cx) -> Result<Option<Dat
     Ok(mine.then_some(key))
 }
 
-/// Seals keys that are under an older sealing key under the newest, one batch; gives how many.
+/// Seals keys that are under an older sealing key under the newest; gives how many.
 pub(crate) async fn reseal(cx: &Cx) -> Result<usize, Fault> {
+    let mut count = 0;
+    loop {
+        match reseal_some(cx).await? {
+            0 => return Ok(count),
+            some => count += some,
+        }
+    }
+}
+
+async fn reseal_some(cx: &Cx) -> Result<usize, Fault> {
     let sealing = &cx.app.sealing;
     let names = sealing.names();
     let [newest, older @ ..] = names.as_slice() else {
@@ -82,9 +99,10 @@ pub(crate) async fn reseal(cx: &Cx) -> Result<usize, Fault> {
     let batch = store::lock_person_keys(&older, BATCH, &mut tx).await?;
     let (mut ids, mut sealed) = (Vec::new(), Vec::new());
     for (id, old) in &batch {
-        let key = open(*id, old, sealing)?;
+        let renewed = sealing.renew(&purpose(*id), old);
+        let renewed = renewed.map_err(|_| unopenable(*id))?;
         ids.push(id.0);
-        sealed.push(sealing.seal(&purpose(*id), key.expose()));
+        sealed.push(renewed.unwrap_or_else(|| old.clone()));
     }
     store::update_person_keys(&ids, &sealed, newest, &mut tx).await?;
     tx.commit().await?;

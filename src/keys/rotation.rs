@@ -14,6 +14,7 @@ use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic};
 use crate::jose::{Alg, PrivateKey};
 use crate::kernel::Fault;
+use crate::webhooks;
 
 /// How long a replica may still publish the keys of before: it hears of changes within a second, and looks by itself after two.
 const HEARD: time::Duration = time::Duration::seconds(10);
@@ -166,12 +167,21 @@ pub(crate) async fn import(alg: Alg, pem: &[u8], cx: &Cx) -> Result<SigningKey, 
     Ok(key)
 }
 
-/// Gives up all signing keys and everybody's own, for when the sealing key is lost; gives how many of each. What audit and history hold of
-/// people can't be read again. Works without a sealing key, as the operator.
+/// What was given up with a sealing key.
+pub(crate) struct Abandoned {
+    pub(crate) keys: usize,
+    /// People whose history can't be read again.
+    pub(crate) people: u64,
+    /// Webhooks that stand still until they get new secrets.
+    pub(crate) webhooks: usize,
+}
+
+/// Gives up all signing keys, everybody's own and webhooks' secrets, for when the sealing key is lost. What audit and history hold of people
+/// can't be read again. Works without a sealing key, as the operator.
 pub(crate) async fn abandon(
     direct: &PgConnectOptions,
     now: OffsetDateTime,
-) -> Result<(usize, u64), Fault> {
+) -> Result<Abandoned, Fault> {
     let mut connection = PgConnection::connect_with(direct).await?;
     let mut tx = connection.begin().await?;
     store::lock(&mut tx).await?;
@@ -183,9 +193,14 @@ pub(crate) async fn abandon(
         audit::record_start(&Actor::Operator, action, target, now, &mut tx).await?;
     }
     let people = store::delete_person_keys(&mut tx).await?;
+    let webhooks = webhooks::abandon_secrets(now, &mut tx).await?;
     tx.commit().await?;
     connection.close().await?;
-    Ok((keys.len(), people))
+    Ok(Abandoned {
+        keys: keys.len(),
+        people,
+        webhooks,
+    })
 }
 
 fn of(keys: &[SigningKey], alg: Alg, step: Step) -> Option<&SigningKey> {

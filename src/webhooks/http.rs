@@ -425,6 +425,8 @@ impl From<WebhookError> for Problem {
             WebhookError::TooMany => {
                 Self::new(ProblemKind::Invalid).field("", "There may be 64 webhooks.")
             }
+            WebhookError::SecretLost => Self::new(ProblemKind::Conflict)
+                .detail("Its secret was lost with the sealing key: give it a new one."),
             WebhookError::NothingThere => Self::new(ProblemKind::Invalid)
                 .field("", "Nothing that has been sent lies there."),
             WebhookError::Claim(error) => error.into(),

@@ -12,8 +12,9 @@ use uuid::Uuid;
 
 use super::message::Message;
 use super::model::{Letter, MOST, Webhook};
+use super::secrets::{is_lost, open, seal};
 use super::signature::SigningSecret;
-use super::store::{self, New, Sealed};
+use super::store::{self, New};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::OnConstraint;
@@ -22,7 +23,6 @@ use crate::fetch::{Destination, FetchError};
 use crate::http::IfMatch;
 use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::id::uuid_v7;
-use crate::kernel::seal::SealingKeys;
 use crate::kernel::{Fault, Secret, UserId, clock};
 
 /// Why an operation on a webhook is refused.
@@ -37,6 +37,8 @@ pub(crate) enum WebhookError {
     UnknownConsumer,
     /// There are as many as there may be.
     TooMany,
+    /// Its secret went with a sealing key.
+    SecretLost,
     /// Nothing was changed in that time.
     NothingThere,
     Claim(ClaimError),
@@ -230,7 +232,7 @@ pub(super) async fn create(
 }
 
 /// Changes a webhook. Another origin gets a new secret, and the old ones end at once: whoever is there now never learns what messages to
-/// the old one were signed with, and can't sign any (checklist 151).
+/// the old one were signed with, and can't sign any (checklist 151). So does one that goes on after its secret was lost.
 pub(super) async fn update(
     id: Uuid,
     changes: Changes,
@@ -250,7 +252,11 @@ pub(super) async fn update(
     webhook.description = changes.description.unwrap_or(webhook.description);
     webhook.paused = changes.paused.unwrap_or(webhook.paused);
     store::update(&webhook, cx.now, &mut tx).await?;
-    let secret = (webhook.url.origin() != origin).then(SigningSecret::new);
+    let sealed = store::secrets(id, &mut tx).await?;
+    let sealed = sealed.ok_or(WebhookError::Unknown)?;
+    let needs_another = webhook.url.origin() != origin
+        || (!webhook.paused && is_lost(&cx.app.sealing, id, &sealed));
+    let secret = needs_another.then(SigningSecret::new);
     if let Some(secret) = &secret {
         let sealed = seal(&cx.app.sealing, id, secret);
         store::set_secret(id, &sealed, None, cx.now, &mut tx).await?;
@@ -405,12 +411,11 @@ pub(super) async fn test(id: Uuid, cx: &Cx) -> Result<Tried, WebhookError> {
     let webhook = find(id, cx).await?;
     check_rank(cx)?;
     let sealed = store::secrets(id, &mut *cx.connection().await?).await?;
-    let secrets = open(
-        &cx.app.sealing,
-        id,
-        &sealed.ok_or(WebhookError::Unknown)?,
-        cx.now,
-    )?;
+    let sealed = sealed.ok_or(WebhookError::Unknown)?;
+    if is_lost(&cx.app.sealing, id, &sealed) {
+        return Err(WebhookError::SecretLost);
+    }
+    let secrets = open(&cx.app.sealing, id, &sealed, cx.now)?;
     let post = Message::test(id, cx.now).sign(&secrets, cx.now);
     let started = clock::monotonic();
     let result = cx.app.fetcher.post(&webhook.url, post).await;
@@ -438,39 +443,6 @@ pub(super) async fn reader(consumer: Option<&str>, cx: &Cx) -> Result<Option<Rea
     };
     let consumer = cx.app.consumers.named(name, cx).await?;
     Ok(consumer.map(|consumer| consumer.reader()))
-}
-
-/// The secrets that sign at this time.
-pub(super) fn open(
-    keys: &SealingKeys,
-    id: Uuid,
-    sealed: &Sealed,
-    now: OffsetDateTime,
-) -> Result<Vec<SigningSecret>, Fault> {
-    let previous = sealed
-        .previous_secret
-        .as_ref()
-        .filter(|_| sealed.previous_until.is_some_and(|until| now < until));
-    let open = |sealed: &Vec<u8>| {
-        let opened = keys.open(&purpose(id), sealed);
-        opened
-            .map(SigningSecret::from_stored)
-            .map_err(|_| Fault::internal("opening a webhook's secret", format!("webhook {id}")))
-    };
-    [Some(&sealed.secret), previous]
-        .into_iter()
-        .flatten()
-        .map(open)
-        .collect()
-}
-
-fn seal(keys: &SealingKeys, id: Uuid, secret: &SigningSecret) -> Vec<u8> {
-    keys.seal(&purpose(id), secret.bytes())
-}
-
-/// What was sealed for one webhook opens for no other.
-fn purpose(id: Uuid) -> String {
-    format!("webhook_secret/{id}")
 }
 
 fn check_rank(cx: &Cx) -> Result<(), WebhookError> {

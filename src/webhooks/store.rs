@@ -205,6 +205,14 @@ pub(super) struct Sealed {
     pub(super) previous_until: Option<OffsetDateTime>,
 }
 
+impl Sealed {
+    /// The one before, while it is good.
+    pub(super) fn previous(&self, now: OffsetDateTime) -> Option<&[u8]> {
+        let previous = self.previous_secret.as_deref();
+        previous.filter(|_| self.previous_until.is_some_and(|until| now < until))
+    }
+}
+
 pub(super) async fn secrets(id: Uuid, db: &mut PgConnection) -> Result<Option<Sealed>, Fault> {
     let sealed = sqlx::query_as!(
         Sealed,
@@ -214,6 +222,78 @@ pub(super) async fn secrets(id: Uuid, db: &mut PgConnection) -> Result<Option<Se
     .fetch_optional(db)
     .await?;
     Ok(sealed)
+}
+
+/// Every webhook's.
+pub(super) async fn all_secrets(db: &mut PgConnection) -> Result<Vec<(Uuid, Sealed)>, Fault> {
+    let rows = sqlx::query!(
+        "
+        select id, secret, previous_secret, previous_until
+          from webhook
+         order by id"
+    )
+    .fetch_all(db)
+    .await?;
+    let sealed = rows.into_iter().map(|row| {
+        let sealed = Sealed {
+            secret: row.secret,
+            previous_secret: row.previous_secret,
+            previous_until: row.previous_until,
+        };
+        (row.id, sealed)
+    });
+    Ok(sealed.collect())
+}
+
+/// Puts these in the place of those, unless there are others meanwhile; gives whether it did.
+pub(super) async fn replace_secrets(
+    id: Uuid,
+    old: &Sealed,
+    new: &Sealed,
+    db: &mut PgConnection,
+) -> Result<bool, Fault> {
+    let done = sqlx::query!(
+        "
+        update webhook
+           set secret = $4, previous_secret = $5
+         where id = $1
+           and secret = $2
+           and previous_secret is not distinct from $3",
+        id,
+        old.secret,
+        old.previous_secret,
+        new.secret,
+        new.previous_secret,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Those that are not paused.
+pub(super) async fn list_delivering(db: &mut PgConnection) -> Result<Vec<Uuid>, Fault> {
+    let ids = sqlx::query_scalar!("select id from webhook where not paused")
+        .fetch_all(db)
+        .await?;
+    Ok(ids)
+}
+
+/// Pauses those that are not; gives which.
+pub(super) async fn pause_all(
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Vec<Uuid>, Fault> {
+    let ids = sqlx::query_scalar!(
+        "
+        update webhook
+           set paused = true, updated_at = $1, version = version + 1
+         where not paused
+        returning id",
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(ids)
 }
 
 /// The places of the changes that happened from `since` on and before `before`: the one before the first, and the last.

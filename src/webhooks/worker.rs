@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::message::Message;
 use super::model::{DOWN, Letter, probe_after, retry_after};
 use super::operations;
+use super::secrets;
 use super::shift::Pulse;
 use super::store::{self, Order, Sealed};
 use super::track::Track;
@@ -279,7 +280,7 @@ impl Worker {
 
     fn begin_message(&mut self, job: Job) -> Result<(), Fault> {
         let now = self.app.clock.now();
-        let secrets = operations::open(&self.app.sealing, self.order.id, &self.sealed, now)?;
+        let secrets = secrets::open(&self.app.sealing, self.order.id, &self.sealed, now)?;
         let replay = (job.source == Source::Replay).then_some(self.order.replays);
         let post = Message::of(&job.change, self.order.id, replay).sign(&secrets, now);
         self.busy.insert(job.change.user_id);

@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::support::cluster::{CLUSTER, Database};
 use crate::support::command;
+use crate::support::webhook_sink::Sink;
 use crate::support::{Browser, Server, TestClient, csrf, eventually};
 
 #[tokio::test]
@@ -472,6 +473,100 @@ async fn peoples_keys_follow_the_sealing_key() {
         told["items"][0]["changes"][0]["new"], "A",
         "it goes on under a new key"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn webhooks_secrets_follow_the_sealing_key() {
+    // S-53, S-58: sealed anew under the newest, unchanged for their receivers; missed when it goes too early; given up with it.
+    let database = Arc::new(CLUSTER.empty_database().await);
+    let folder = Folder::new("webhooks");
+    let file = folder.0.join("sealing.key");
+    let sink = Sink::start().await;
+    let serve = async || {
+        let change = |config: &mut Config| {
+            config.keys_dir.clone_from(&folder.0);
+            config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        };
+        Server::on(database.clone(), Arc::default(), None, None, change).await
+    };
+    let cli = async |args: &[&str]| command::run(args, "", &database.url(), &folder.0).await;
+    let server = serve().await;
+    let scope = "users:read users:write clients:read clients:write";
+    let made = ["client", "create", "--name", "a", "--json"];
+    let more = ["--grant", "client_credentials", "--scope", scope];
+    let client = cli(&[&made[..], &more].concat()).await.json();
+    let call = async |server: &Server, method: Method, path: &str, body: Option<Value>| {
+        let client = TestClient {
+            server,
+            id: client["client_id"].as_str().unwrap().to_owned(),
+            secret: client["client_secret"].as_str().map(str::to_owned),
+        };
+        let token = client.token(&[]).await;
+        let answer = server.call(method, path, &token, body).await;
+        assert!(answer.status < 300, "{}", answer.text);
+        answer.json()
+    };
+    // Which secret the message of a new person is signed with, in this order.
+    let told = async |server: &Server, name: &str, secrets: &[&str]| -> Vec<bool> {
+        let person = json!({ "username": name });
+        let person = call(server, Method::POST, "/api/v1/users", Some(person)).await;
+        sink.knows(&person, 1).await;
+        let message = sink.of(&person).pop().unwrap();
+        secrets.iter().map(|s| message.is_signed_with(s)).collect()
+    };
+    let hook = json!({ "url": sink.url });
+    let hook = call(&server, Method::POST, "/api/v1/webhooks", Some(hook)).await;
+    let path = format!("/api/v1/webhooks/{}", hook["id"].as_str().unwrap());
+    let rotate = format!("{path}/rotate-secret");
+    let next = call(&server, Method::POST, &rotate, Some(json!({}))).await;
+    let secrets = [&hook["secret"], &next["secret"]].map(|s| s.as_str().unwrap());
+    let kept = async || {
+        let mut tables = database.connect().await;
+        let both = "select array[secret, previous_secret] from webhook";
+        let both = sqlx::query_scalar::<_, Vec<Vec<u8>>>(both);
+        both.fetch_one(&mut tables).await.unwrap()
+    };
+    let first = kept().await;
+    server.stop().await;
+
+    let old = fs::read_to_string(&file).unwrap();
+    let new = "q4HSoR4nHmVH2v8gk1nVSZ8mZ0s0nUXc0T0cGzB3d2E\n";
+    fs::write(&file, format!("{new}{old}")).unwrap();
+    let server = serve().await;
+    let bound = Duration::from_secs(10);
+    eventually(bound, "both are sealed anew", async || {
+        let now = kept().await;
+        now.iter().zip(&first).all(|(now, first)| now != first)
+    })
+    .await;
+    server.stop().await;
+    for _ in 0..2 {
+        cli(&["keys", "rotate", "--emergency"]).await;
+    }
+    fs::write(&file, new).unwrap();
+    let server = serve().await;
+    assert_eq!(told(&server, "ada", &secrets).await, [true, true]);
+    server.stop().await;
+
+    // Without the key that they are under now there is no start.
+    fs::write(&file, &old).unwrap();
+    let error = start(&database, &folder).await.err().unwrap();
+    assert!(error.contains("webhooks' secrets were sealed"), "{error}");
+    fs::remove_file(&file).unwrap();
+    let gone = cli(&["keys", "abandon", "--yes"]).await;
+    assert!(gone.stdout.contains("1 webhooks"), "{}", gone.stdout);
+    let server = serve().await;
+    let shown = call(&server, Method::GET, &path, None).await;
+    assert_eq!(shown["status"]["state"], "paused");
+    let on = json!({ "paused": false });
+    let shown = call(&server, Method::PATCH, &path, Some(on)).await;
+    let another = shown["secret"].as_str().unwrap();
+    let secrets = [another, secrets[0], secrets[1]];
+    assert_eq!(told(&server, "bob", &secrets).await, [true, false, false]);
+    let again = json!({ "paused": false });
+    let again = call(&server, Method::PATCH, &path, Some(again)).await;
+    assert!(again.get("secret").is_none(), "told once");
     server.stop().await;
 }
 

@@ -1,17 +1,18 @@
 //! A registered consumer sees its view and nothing else: whatever it calls is refused, unless it is known to keep to the view.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::View;
 use crate::app::App;
 use crate::cx::Cx;
-use crate::http::{Problem, ProblemKind};
+use crate::http::{Problem, ProblemKind, is_known};
 use crate::kernel::Fault;
 
 /// What a route of the API is to a registered consumer.
@@ -47,7 +48,11 @@ pub(crate) async fn within_view(
                 if let Err(refused) = may_ask(request.uri().query().unwrap_or(""), &consumer.view) {
                     return refused.into_response();
                 }
-                shown_of(next.run(request).await, &consumer.view)
+                // What is compared is what the consumer sees: the person's own version says when they changed outside the view, too.
+                let mut request = request;
+                let sent = request.headers().clone();
+                request.headers_mut().remove(header::IF_NONE_MATCH);
+                shown_of(next.run(request).await, &consumer.view, &sent)
                     .await
                     .unwrap_or_else(IntoResponse::into_response)
             }
@@ -85,8 +90,8 @@ fn may_ask(query: &str, view: &View) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The answer with what the view shows of each person. One that can't be looked into is not passed on.
-async fn shown_of(answer: Response, view: &View) -> Result<Response, Problem> {
+/// The answer with what the view shows of each person, and an ETag of that. One that can't be looked into is not passed on.
+async fn shown_of(answer: Response, view: &View, sent: &HeaderMap) -> Result<Response, Problem> {
     if !answer.status().is_success() {
         return Ok(answer);
     }
@@ -106,10 +111,24 @@ async fn shown_of(answer: Response, view: &View) -> Result<Response, Problem> {
     let document = serde_json::from_slice(&bytes);
     let document: Map<String, Value> =
         document.map_err(|e| Fault::internal("reading an answer of our own", e))?;
-    let shown = in_view(document, view);
+    let shown = Value::Object(in_view(document, view)).to_string();
     parts.headers.remove(header::CONTENT_LENGTH);
-    let bytes = Bytes::from(Value::Object(shown).to_string());
-    Ok(Response::from_parts(parts, Body::from(bytes)))
+    if parts.headers.remove(header::ETAG).is_some() {
+        let etag = etag(&shown)?;
+        if is_known(&etag, sent) {
+            return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
+        }
+        parts.headers.insert(header::ETAG, etag);
+    }
+    Ok(Response::from_parts(parts, Body::from(shown)))
+}
+
+fn etag(text: &str) -> Result<HeaderValue, Fault> {
+    let hash: String = Sha256::digest(text)[..16]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    HeaderValue::try_from(format!("\"{hash}\"")).map_err(|e| Fault::internal("making an ETag", e))
 }
 
 /// A page, or a person.

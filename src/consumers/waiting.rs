@@ -82,8 +82,10 @@ async fn wait(consumer: &Consumer, person: UserId, until: Instant, cx: &Cx) -> R
         let mut connection = cx.connection().await?;
         users::find_version(person, &mut connection).await?
     };
-    // Erased: whatever comes is the tombstone.
-    let version = version.unwrap_or(1);
+    // They were there a moment ago.
+    let Some(version) = version else {
+        return Ok(false);
+    };
     let mut in_time = true;
     loop {
         let progress = {

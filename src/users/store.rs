@@ -85,13 +85,18 @@ pub(super) async fn find(id: UserId, db: &mut PgConnection) -> Result<Option<Use
     row.map(TryInto::try_into).transpose()
 }
 
-/// The version that a person is at, also where they are deleted; `None` for the unknown and the erased.
+/// The version that a person is at, also where they are deleted or erased.
 pub(crate) async fn find_version(id: UserId, db: &mut PgConnection) -> Result<Option<i64>, Fault> {
-    Ok(
-        sqlx::query_scalar!(r#"select version from "user" where id = $1"#, id.0)
-            .fetch_optional(db)
-            .await?,
+    let version = sqlx::query_scalar!(
+        r#"
+        select version as "version!" from "user" where id = $1
+        union all
+        select version from erased_user where id = $1"#,
+        id.0,
     )
+    .fetch_optional(db)
+    .await?;
+    Ok(version)
 }
 
 /// Those of these people who are there, in no particular order.

@@ -273,7 +273,15 @@ async fn a_change_outside_the_view_is_none() {
         json!({ "id": ada["id"], "mail": "a@example.com" })
     );
     let read = copy.read;
+    let known = async |etag: &str| {
+        let request = server.request(Method::GET, &path(&ada));
+        let request = request.bearer_auth(client.token(&[]).await);
+        Answer::of(request.header("if-none-match", etag)).await
+    };
+    let first = known("").await.header("etag").to_owned();
     patch(&server, &ada, json!({ "name": "Ada" })).await;
+    let same = known(&first).await;
+    assert_eq!((same.status, same.header("etag")), (304, first.as_str()));
     let token = server.admin_token().await;
     let password = json!({ "password": "wordy rivers 77" });
     server
@@ -285,6 +293,8 @@ async fn a_change_outside_the_view_is_none() {
         )
         .await;
     patch(&server, &ada, json!({ "email": "b@example.com" })).await;
+    assert_eq!(known(&first).await.json()["mail"], "b@example.com");
+    assert_eq!(known("\"4\"").await.status, 200, "a version is no tag");
     eventually(SOON, "the address", async || {
         copy.page("").await;
         copy.read > read
@@ -601,6 +611,31 @@ async fn a_writer_waits_until_a_consumer_has_the_change() {
         .call(Method::GET, "/api/v1/users?username=x", &token, None)
         .await;
     assert_eq!(list.json()["items"], json!([]), "nothing was written");
+}
+
+#[tokio::test]
+async fn an_erasure_is_waited_for_like_any_change() {
+    let server = Server::start().await;
+    let ada = server.user(json!({ "email": "a@example.com" })).await;
+    let client = consumer(&server, "billing", json!({ "mail": "email" })).await;
+    let token = server.admin_token().await;
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    let end = async |method: Method, rest: &str| {
+        let at = format!("{}{rest}?wait=billing", path(&ada));
+        let request = server.request(method, &at).bearer_auth(&token);
+        let answer = Answer::of(request.header("prefer", "wait=0")).await;
+        (answer.status, answer.header("doorward-wait").to_owned())
+    };
+    let pending = (202, "billing; pending".to_owned());
+    assert_eq!(end(Method::DELETE, "").await, pending);
+    eventually(SOON, "it is gone from the copy", async || {
+        copy.page("").await;
+        copy.versions.values().any(|version| *version == 2)
+    })
+    .await;
+    acknowledge(&server, &copy).await;
+    // It has the deletion, and not the erasure.
+    assert_eq!(end(Method::POST, "/erase").await, pending);
 }
 
 /// The copy that the recipe is for, and the recipe itself, as docs/propagation.md publishes them.

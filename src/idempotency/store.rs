@@ -12,16 +12,22 @@ pub(super) struct Kept {
     pub(super) sealed: Vec<u8>,
 }
 
-/// Whether this transaction alone has the key from now on, until it ends.
-pub(super) async fn lock(key: &[u8], db: &mut PgConnection) -> Result<bool, Fault> {
-    let number = key
-        .first_chunk()
-        .map_or(0, |first| i64::from_be_bytes(*first));
-    Ok(
-        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "ours!""#, number)
-            .fetch_one(db)
-            .await?,
+/// Whether this transaction alone has the key from now on, under all that it is known by, until it ends.
+pub(super) async fn lock(keys: &[Vec<u8>], db: &mut PgConnection) -> Result<bool, Fault> {
+    let number = |key: &Vec<u8>| {
+        let first = key.first_chunk();
+        first.map_or(0, |first| i64::from_be_bytes(*first))
+    };
+    let numbers: Vec<i64> = keys.iter().map(number).collect();
+    let ours = sqlx::query_scalar!(
+        r#"
+        select bool_and(pg_try_advisory_xact_lock(number)) as "ours!"
+          from unnest($1::bigint[]) as number"#,
+        &numbers,
     )
+    .fetch_one(db)
+    .await?;
+    Ok(ours)
 }
 
 pub(super) async fn find(

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use crate::support::cluster::{CLUSTER, Database};
 use crate::support::command;
 use crate::support::webhook_sink::Sink;
-use crate::support::{Browser, Server, TestClient, csrf, eventually};
+use crate::support::{Answer, Browser, Server, TestClient, csrf, eventually};
 
 #[tokio::test]
 async fn jwks_has_public_members_alone() {
@@ -324,6 +324,38 @@ async fn a_new_sealing_key_comes_in_without_a_refused_form() {
     let form = [("csrf", &*token), ("username", "nobody"), ("password", "x")];
     let answer = browser.at(&replicas[0]).post("/login", &form).await;
     assert_eq!(answer.status, 403, "a key that it does not have");
+    // S-157: a key sent to both at once makes one person, whatever each of them knows it by.
+    let scope = "users:read users:write";
+    let args = [
+        "client", "create", "--name", "a", "--json", "--scope", scope,
+    ];
+    let args = [&args[..], &["--grant", "client_credentials"]].concat();
+    let made = command::run(&args, "", &database.url(), &folders[1].0).await;
+    let made = made.json();
+    let mut tokens = Vec::new();
+    for server in &replicas[1..] {
+        let client = TestClient {
+            server,
+            id: made["client_id"].as_str().unwrap().to_owned(),
+            secret: made["client_secret"].as_str().map(str::to_owned),
+        };
+        tokens.push(client.token(&[]).await);
+    }
+    for round in 0..10 {
+        let make = |n: usize| {
+            let request = replicas[1 + n].request(Method::POST, "/api/v1/users");
+            let request = request.header("idempotency-key", format!("round {round}"));
+            let person = json!({ "phone_number": "+4930123456", "name": format!("{round}") });
+            Answer::of(request.bearer_auth(&tokens[n]).json(&person))
+        };
+        let (one, other) = tokio::join!(make(0), make(1));
+        for answer in [one, other] {
+            assert!([201, 409].contains(&answer.status), "{}", answer.text);
+        }
+    }
+    let people = replicas[1].call(Method::GET, "/api/v1/users", &tokens[0], None);
+    let people = people.await.json();
+    assert_eq!(people["items"].as_array().unwrap().len(), 10, "{people}");
     for replica in replicas {
         replica.stop().await;
     }

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::filter::Filter;
 use super::operations::{self, UserError};
 use super::search::{Page, Position};
+use crate::consumers;
 use crate::cx::Cx;
 use crate::kernel::Fault;
 
@@ -72,6 +73,13 @@ async fn write(
             let _ = sender.send(Part::End).await;
             return Ok(());
         };
+        // As the feed's streams do: who would not be let in any more is told no more, and sees that it was not all.
+        if !consumers::reader(cx)
+            .await
+            .is_ok_and(|now| now.view.is_none())
+        {
+            return Ok(());
+        }
         page = match operations::list(filter, Some(next), BATCH, cx).await {
             Ok(page) => page,
             Err(UserError::Fault(fault)) => return Err(fault),

@@ -469,11 +469,14 @@ async fn whoever_reads_slowly_holds_no_connection() {
         .execute(&mut db).await.unwrap();
     let address = server.url.strip_prefix("http://").unwrap();
     let mut readers = Vec::new();
-    for _ in 0..4 {
+    let other = server.client().grant("client_credentials");
+    let other = other.scope("users:read").register().await;
+    let tokens = [api.token.clone(), other.token(&[]).await];
+    for n in 0..4 {
         let mut reader = tokio::net::TcpStream::connect(address).await.unwrap();
         let head = format!(
             "GET {USERS} HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\nauthorization: Bearer {}\r\n\r\n",
-            api.token
+            tokens[usize::from(n == 2)]
         );
         reader.write_all(head.as_bytes()).await.unwrap();
         let mut first = [0; 1000];
@@ -491,22 +494,37 @@ async fn whoever_reads_slowly_holds_no_connection() {
         .unwrap();
     assert_eq!(held, 0);
     // And whoever comes back gets the rest.
-    let mut reader = readers.pop().unwrap();
+    let (bytes, whole) = rest(readers.pop().unwrap()).await;
+    assert!(whole && bytes > 60_000 * 500, "{bytes}");
+    // Unless they would not be let in any more: then it breaks off.
+    let reader = readers.pop().unwrap();
+    let gone = format!("/api/v1/clients/{}", other.id);
+    let gone = api.call(Method::DELETE, &gone, Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    let (bytes, whole) = rest(reader).await;
+    assert!(!whole && bytes < 60_000 * 500, "{bytes}");
+}
+
+/// Reads to the end: how much that was, and whether the answer ended as HTTP says.
+async fn rest(mut reader: tokio::net::TcpStream) -> (usize, bool) {
     let mut bytes = 0;
     let mut buffer = vec![0; 1 << 20];
-    let rest = async {
+    let mut end = Vec::new();
+    let reading = async {
         loop {
-            let n = reader.read(&mut buffer).await.unwrap();
+            let n = reader.read(&mut buffer).await.unwrap_or(0);
             bytes += n;
-            if n == 0 || buffer[..n].ends_with(b"0\r\n\r\n") {
-                break;
+            end.extend_from_slice(&buffer[..n]);
+            end.drain(..end.len().saturating_sub(5));
+            if n == 0 || end == b"0\r\n\r\n" {
+                return end == b"0\r\n\r\n";
             }
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), rest)
+    let whole = tokio::time::timeout(Duration::from_secs(60), reading)
         .await
         .unwrap();
-    assert!(bytes > 60_000 * 500, "{bytes}");
+    (bytes, whole)
 }
 
 #[tokio::test]

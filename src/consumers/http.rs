@@ -16,8 +16,8 @@ use super::shapes::{
 use super::store::Standing;
 use super::{Consumer, Lag};
 use crate::cx::Cx;
-use crate::http::shapes::{ApiRefusals, BodyRefusals};
-use crate::http::{JsonBody, Problem, ProblemKind, Query};
+use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
+use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query};
 use crate::kernel::ClientId;
 use crate::kernel::clock::rfc3339;
 
@@ -38,18 +38,19 @@ pub(crate) async fn list(cx: Cx, query: Query) -> Result<Response, Problem> {
 }
 
 /// `GET /api/v1/consumers/{name}`.
-#[utoipa::path(get, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name")), responses((status = 200, description = "The consumer, and how far behind it is", body = ConsumerShape), ApiRefusals), security(("bearer" = ["clients:read"])))]
+#[utoipa::path(get, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name")), responses((status = 200, description = "The consumer, and how far behind it is, with a strong ETag of what is registered", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), ApiRefusals), security(("bearer" = ["clients:read"])))]
 pub(crate) async fn get(cx: Cx, ConsumerName(name): ConsumerName) -> Result<Response, Problem> {
     let found = operations::list(Some(&name), &cx).await?;
     let (consumer, at) = found.first().ok_or(ConsumerError::Unknown)?;
-    Ok(private(shown(consumer, at)))
+    Ok(one(consumer, at))
 }
 
 /// `PUT /api/v1/consumers/{name}`: registers it, or gives it another client or view.
-#[utoipa::path(put, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name")), request_body = ConsumerWriteShape, responses((status = 200, description = "Changed. With another view it begins anew", body = ConsumerShape), (status = 201, description = "Registered", body = ConsumerShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(put, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name"), ("If-Match" = Option<String>, Header, description = "Write only where the consumer is at this version")), request_body = ConsumerWriteShape, responses((status = 200, description = "Changed. With another view it begins anew", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), (status = 201, description = "Registered", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn put(
     cx: Cx,
     ConsumerName(name): ConsumerName,
+    if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let mut document = object(body)?;
@@ -64,7 +65,7 @@ pub(crate) async fn put(
             "Expected an object: what the consumer calls a field, and the member that it shows.",
         ));
     };
-    let (consumer, is_new) = operations::put(&name, client, &fields, &cx).await?;
+    let (consumer, is_new) = operations::put(&name, client, &fields, &if_match, &cx).await?;
     let found = operations::list(Some(&name), &cx).await?;
     let (_, at) = found.first().ok_or(ConsumerError::Unknown)?;
     let status = if is_new {
@@ -72,16 +73,17 @@ pub(crate) async fn put(
     } else {
         StatusCode::OK
     };
-    Ok((status, private(shown(&consumer, at))).into_response())
+    Ok((status, one(&consumer, at)).into_response())
 }
 
 /// `DELETE /api/v1/consumers/{name}`: its client is an ordinary one again.
-#[utoipa::path(delete, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name")), responses((status = 204, description = "Removed"), ApiRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(delete, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name"), ("If-Match" = Option<String>, Header, description = "Remove only where the consumer is at this version")), responses((status = 204, description = "Removed"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
     ConsumerName(name): ConsumerName,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    operations::remove(&name, &cx).await?;
+    operations::remove(&name, &if_match, &cx).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -140,6 +142,13 @@ async fn registered(cx: &Cx) -> Result<Consumer, Problem> {
     consumer.ok_or_else(|| {
         Problem::new(ProblemKind::NotFound).detail("The client is no registered consumer.")
     })
+}
+
+fn one(consumer: &Consumer, at: &Standing) -> Response {
+    let mut response = private(shown(consumer, at));
+    let etag = HeaderValue::from(ETag(consumer.version));
+    response.headers_mut().insert(header::ETAG, etag);
+    response
 }
 
 fn shown(consumer: &Consumer, at: &Standing) -> Value {
@@ -233,6 +242,7 @@ impl From<ConsumerError> for Problem {
                 .field("/client_id", "The client is another consumer already."),
             ConsumerError::TooMany => Self::new(ProblemKind::Conflict)
                 .detail("There are 50 consumers, as many as there may be."),
+            ConsumerError::Stale => Self::new(ProblemKind::PreconditionFailed),
             ConsumerError::Fault(fault) => fault.into(),
         }
     }

@@ -111,6 +111,7 @@ pub(crate) struct Consumer {
     pub(crate) client_id: ClientId,
     pub(crate) feed: FeedId,
     pub(crate) view: Arc<View>,
+    pub(crate) version: i64,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) updated_at: OffsetDateTime,
 }

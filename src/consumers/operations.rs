@@ -11,6 +11,7 @@ use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::{self, OnConstraint, Topic};
 use crate::events::{BUCKETS, News};
+use crate::http::IfMatch;
 use crate::kernel::{ClientId, Fault, FeedId};
 
 /// Consumers at most: each is a label of the metrics and a feed that is kept.
@@ -31,6 +32,8 @@ pub(crate) enum ConsumerError {
     /// The client is another consumer.
     ClientTaken,
     TooMany,
+    /// It is not at the version that the caller named.
+    Stale,
     Fault(Fault),
 }
 
@@ -54,6 +57,7 @@ impl Consumer {
         members.insert("name".to_owned(), json!(self.name));
         members.insert("client_id".to_owned(), json!(self.client_id));
         members.insert("fields".to_owned(), Value::Object(self.view.fields()));
+        members.insert("version".to_owned(), json!(self.version));
         members.insert("created_at".to_owned(), json!(time(self.created_at)));
         members.insert("updated_at".to_owned(), json!(time(self.updated_at)));
         members
@@ -66,6 +70,7 @@ pub(crate) async fn put(
     name: &str,
     client_id: ClientId,
     fields: &Map<String, Value>,
+    if_match: &IfMatch,
     cx: &Cx,
 ) -> Result<(Consumer, bool), ConsumerError> {
     all_scopes(cx)?;
@@ -74,6 +79,10 @@ pub(crate) async fn put(
     store::lock(&mut tx).await?;
     let known = store::all(&mut tx).await?;
     let before = known.iter().find(|c| c.name == name);
+    let present = before.map_or(0, |before| before.version);
+    if !if_match.allows(present) {
+        return Err(ConsumerError::Stale);
+    }
     if before.is_none() && known.len() >= MOST {
         return Err(ConsumerError::TooMany);
     }
@@ -86,6 +95,7 @@ pub(crate) async fn put(
         client_id,
         feed,
         view: Arc::new(view),
+        version: present + 1,
         created_at: before.map_or(cx.now, |before| before.created_at),
         updated_at: cx.now,
     };
@@ -106,13 +116,16 @@ pub(crate) async fn put(
 }
 
 /// Removes a consumer: its client is an ordinary one again.
-pub(crate) async fn remove(name: &str, cx: &Cx) -> Result<(), ConsumerError> {
+pub(crate) async fn remove(name: &str, if_match: &IfMatch, cx: &Cx) -> Result<(), ConsumerError> {
     let mut tx = cx.begin().await?;
     store::lock(&mut tx).await?;
     let known = store::all(&mut tx).await?;
     let before = known.iter().find(|c| c.name == name);
     let before = before.ok_or(ConsumerError::Unknown)?;
     all_scopes(cx)?;
+    if !if_match.allows(before.version) {
+        return Err(ConsumerError::Stale);
+    }
     store::delete(name, &mut tx).await?;
     let change = Change {
         before: Some(Value::Object(before.view())),

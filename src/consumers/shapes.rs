@@ -16,6 +16,7 @@ pub(crate) struct ConsumerShape {
     client_id: String,
     /// The view: what the consumer calls a field, and the member of a person that it shows (`email`, `external_ids.billing`).
     fields: BTreeMap<String, String>,
+    version: i64,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]

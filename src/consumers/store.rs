@@ -15,6 +15,7 @@ struct Row {
     feed_id: i32,
     names: Vec<String>,
     sources: Vec<String>,
+    version: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
@@ -29,6 +30,7 @@ impl TryFrom<Row> for Consumer {
             client_id: row.client_id.parse().map_err(strange)?,
             feed: FeedId(row.feed_id),
             view: Arc::new(View::new(row.names.into_iter().zip(row.sources))),
+            version: row.version,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -40,7 +42,7 @@ pub(super) async fn all(db: &mut PgConnection) -> Result<Vec<Consumer>, Fault> {
     let rows = sqlx::query_as!(
         Row,
         "
-        select name, client_id, feed_id, names, sources, created_at, updated_at
+        select name, client_id, feed_id, names, sources, version, created_at, updated_at
           from consumer
          order by name"
     )
@@ -76,10 +78,10 @@ pub(super) async fn insert_feed(view: &View, db: &mut PgConnection) -> Result<Fe
 pub(super) async fn put(consumer: &Consumer, db: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "
-        insert into consumer (name, client_id, feed_id, names, sources, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7)
+        insert into consumer (name, client_id, feed_id, names, sources, created_at, updated_at, version)
+        values ($1, $2, $3, $4, $5, $6, $7, $8)
         on conflict (name) do update
-           set client_id = excluded.client_id, names = excluded.names, sources = excluded.sources, updated_at = excluded.updated_at,
+           set version = excluded.version, client_id = excluded.client_id, names = excluded.names, sources = excluded.sources, updated_at = excluded.updated_at,
                position = case when consumer.feed_id = excluded.feed_id then consumer.position else 0 end,
                acknowledged_at = case when consumer.feed_id = excluded.feed_id then consumer.acknowledged_at end,
                feed_id = excluded.feed_id",
@@ -90,6 +92,7 @@ pub(super) async fn put(consumer: &Consumer, db: &mut PgConnection) -> Result<()
         &consumer.view.sources(),
         consumer.created_at,
         consumer.updated_at,
+        consumer.version,
     )
     .execute(db)
     .await?;

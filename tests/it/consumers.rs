@@ -131,7 +131,26 @@ async fn consumers_are_registered_by_callers_with_all_scopes() {
         (&json!("billing"), &Value::Null)
     );
 
+    // E27: of two who read it, one changes it.
     let path = "/api/v1/consumers/billing";
+    let read = server.call(Method::GET, path, &token, None).await;
+    assert_eq!(read.header("etag"), "\"2\"");
+    let write = async |method: Method, name: &str, etag: &str| {
+        let request = server.request(method, &format!("/api/v1/consumers/{name}"));
+        let request = request.bearer_auth(&token).header("if-match", etag);
+        let body = json!({ "client_id": client.id, "fields": { "mail": "email" } });
+        Answer::of(request.json(&body)).await
+    };
+    let changed = write(Method::PUT, "billing", "\"2\"").await;
+    assert_eq!((changed.status, changed.header("etag")), (200, "\"3\""));
+    for (method, name) in [
+        (Method::PUT, "billing"),
+        (Method::PUT, "new"),
+        (Method::DELETE, "billing"),
+    ] {
+        let stale = write(method, name, "\"2\"").await;
+        stale.problem(412, "precondition-failed");
+    }
     let some = server.token("clients:write").await;
     server
         .call(Method::DELETE, path, &some, None)
@@ -153,6 +172,7 @@ async fn consumers_are_registered_by_callers_with_all_scopes() {
     assert_eq!(
         actions,
         [
+            "consumer.registered",
             "consumer.registered",
             "consumer.registered",
             "consumer.removed"

@@ -9,6 +9,7 @@ mod migrate;
 mod open;
 mod output;
 mod serve;
+mod transfer;
 mod user;
 
 use std::path::PathBuf;

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::CliError;
 use super::output::Format;
+use super::transfer::{self, Export, Import};
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::IfMatch;
 use crate::kernel::{Secret, UserId};
 use crate::users::{self, SetPassword, UserError};
 
-/// Make people, look at them, set their passwords
+/// Make people, look at them, set their passwords, take them in and out
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
     /// Make a person
@@ -22,6 +23,10 @@ pub(super) enum UserCommand {
     Show(One),
     /// Set a person's password, read from standard input; their sessions end
     Password(Password),
+    /// Make many people, each a line of a file
+    Import(Import),
+    /// Print everybody, a person a line
+    Export(Export),
 }
 
 #[derive(Args)]
@@ -112,6 +117,8 @@ pub(super) async fn run(command: UserCommand, app: &App) -> Result<(), CliError>
             let user = users::set_password(find(&id, &cx).await?, set, &IfMatch::Any, &cx).await?;
             format.print(&Value::Object(user.to_json()))
         }
+        UserCommand::Import(asked) => transfer::import(&asked, app).await,
+        UserCommand::Export(asked) => transfer::export(&asked, app).await,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::kernel::clock::rfc3339;
 use crate::kernel::{Fault, UserId};
 
 /// Members that the server owns: accepted where they are unchanged, refused by name where they are changed, and on create always.
-pub(super) const OWNED: [&str; 5] = [
+pub(crate) const OWNED: [&str; 5] = [
     "id",
     "version",
     "password_change_required",
@@ -74,7 +74,7 @@ struct Written<'a> {
 
 impl User {
     /// Writes the person as the API shows them.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), Fault> {
         let f = &self.fields;
         let written = Written {
             id: self.id,

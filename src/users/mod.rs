@@ -25,11 +25,13 @@ mod words;
 
 pub(crate) use attributes::Attributes;
 pub(crate) use claims::{claim_names, is_claim, opens};
+pub(crate) use document::OWNED;
 pub(crate) use documents::documents;
+pub(crate) use filter::Filter;
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};
 pub(crate) use model::{SignIn, Status, User, epoch};
-pub(crate) use operations::{UserError, create, get};
+pub(crate) use operations::{UserError, create, get, list};
 pub(crate) use password::{
     ChoiceError, SetPassword, choose_password, renew_password_hash, set_password,
 };

@@ -1,6 +1,7 @@
 //! The command line, as scripts use it.
 
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::support::Server;
 
@@ -217,6 +218,65 @@ async fn what_fails_says_why_and_leaves_standard_output_alone() {
             .stderr
             .contains("somebody has it")
     );
+}
+
+/// What one server exports another imports; what is wrong with a line is told with its number, and keeps no other back.
+#[tokio::test]
+async fn people_are_taken_out_and_in() {
+    let (from, to) = (Server::start().await, Server::start().await);
+    for n in 0..3 {
+        let ids = json!({ "crm": format!("{n}") });
+        let person = json!({ "username": format!("u{n}"), "name": "Ä\"x", "status": "disabled", "external_ids": ids });
+        from.user(person).await;
+    }
+    let exported = from.cli(&["user", "export"]).await;
+    assert_eq!(exported.status, 0, "{}", exported.stderr);
+    let listed = async |server: &Server| {
+        let token = server.token("users:read").await;
+        let path = "/api/v1/users?sort=name";
+        let page = server.call(Method::GET, path, &token, None).await.json();
+        page["items"].as_array().unwrap().clone()
+    };
+    let lines = exported.stdout.lines();
+    let lines: Vec<Value> = lines.map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(lines, listed(&from).await);
+    let whole = from.cli(&["user", "export", "--json"]).await.json();
+    assert_eq!(whole["items"], json!(lines));
+
+    let more = "\n{\"username\": \"U9\"}\nnonsense\n{\"username\": \"b\", \"x\": 1}\n{\"username\": \"last\"}";
+    to.user(json!({ "username": "u9" })).await;
+    let given = format!("{}{more}", exported.stdout);
+    let done = to
+        .cli_with(&["user", "import", "-", "--json"], &given)
+        .await;
+    assert_eq!(done.status, 1, "some lines were refused");
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(told["created"], 4);
+    let refused = told["refused"].as_array().unwrap();
+    let numbers: Vec<i64> = refused
+        .iter()
+        .map(|one| one["line"].as_i64().unwrap())
+        .collect();
+    assert_eq!(numbers, [5, 6, 7], "{told}");
+    assert!(done.stderr.contains("line 5: username: somebody has it"));
+    assert!(done.stderr.contains("line 7: x: "), "{}", done.stderr);
+    let mut there = listed(&to).await;
+    assert_eq!(there.len(), 5);
+    there.retain(|person| person["username"].as_str().unwrap().starts_with('u'));
+    there.sort_by_key(|person| person["username"].to_string());
+    for (before, after) in lines.iter().zip(&there) {
+        assert_ne!(before["id"], after["id"]);
+        for name in ["username", "name", "status", "external_ids"] {
+            assert_eq!(before[name], after[name]);
+        }
+    }
+    let history = format!("/api/v1/users/{}/history", there[0]["id"].as_str().unwrap());
+    let token = to.token("users:read").await;
+    let history = to.call(Method::GET, &history, &token, None).await.json();
+    assert_eq!(history["items"][0]["via"], "import");
+    assert_eq!(history["items"][0]["actor"]["kind"], "operator");
+    let missing = to.cli(&["user", "import", "nowhere.ndjson"]).await;
+    assert!(missing.status == 1 && missing.stderr.contains("nowhere.ndjson can't be read"));
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use doorward::router::{Access, Route, table};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Answer, Browser, Server};
+use crate::support::{Answer, Browser, Server, TestClient};
 
 fn path(route: &Route) -> String {
     route
@@ -40,6 +40,23 @@ async fn every_api_route_asks_for_its_scope() {
     for scope in scopes {
         tokens.push((scope, server.token(scope).await));
     }
+    // A person's tokens count as a client's do: an admin's with the scope that is in them, and one for userinfo not at all.
+    let person = json!({ "username": "root", "admin": true });
+    server.user_with_password(person, "wordy rivers 77").await;
+    let app = server.client().grant("password");
+    let app = app.scope(&scopes.join(" ")).register().await;
+    let reader = server.client().grant("password").scope("openid");
+    let reader = reader.register().await;
+    let signed_in = async |client: &TestClient<'_>, scope: &str| {
+        let scope = [("scope", scope)];
+        let answer = client.password("root", "wordy rivers 77", &scope).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["access_token"].as_str().unwrap().to_owned()
+    };
+    for scope in scopes {
+        tokens.push((scope, signed_in(&app, scope).await));
+    }
+    let for_userinfo = signed_in(&reader, "openid").await;
     let mut guarded = 0;
     for route in table() {
         let Access::Scope(needed) = route.access else {
@@ -59,7 +76,13 @@ async fn every_api_route_asks_for_its_scope() {
             r#"Bearer realm="doorward""#,
             "{what}: no error code without a token"
         );
-        for bad in ["x", "x.y.z", expired.as_str(), wrong_audience.as_str()] {
+        for bad in [
+            "x",
+            "x.y.z",
+            expired.as_str(),
+            wrong_audience.as_str(),
+            for_userinfo.as_str(),
+        ] {
             let answer = call(&server, &route, Some(bad)).await;
             answer.problem(401, "unauthorized");
             assert!(
@@ -164,10 +187,85 @@ async fn every_page_behind_a_sign_in_leads_to_it() {
     let mut browser = Browser::new(&server);
     browser.sign_in("root", "wordy rivers 77").await;
     assert_eq!(browser.account().await, 200);
-    browser
-        .get("/api/v1/users")
-        .await
-        .problem(401, "unauthorized");
+    let cookies: Vec<String> = browser
+        .cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    for route in table() {
+        if let Access::Scope(_) | Access::Token(_) = route.access {
+            let request = server.request(route.method.clone(), &path(&route));
+            let answer = Answer::of(request.header("cookie", cookies.join("; "))).await;
+            assert_eq!(answer.status, 401, "{} {}", route.method, route.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_list_is_bounded_and_takes_its_own_cursors_alone() {
+    // S-153
+    let server = Server::with(|config| {
+        config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let token = server.admin_token().await;
+    let call = async |method, path: &str, body| {
+        let answer = server.call(method, path, &token, body).await;
+        assert!(answer.status < 300, "{path}: {}", answer.text);
+        answer.json()
+    };
+    let ada = server.user(json!({ "username": "ada" })).await;
+    let bob = server.user(json!({ "username": "bob" })).await;
+    let hook = json!({ "url": "http://127.0.0.1:1/", "paused": true });
+    let hook = call(Method::POST, "/api/v1/webhooks", Some(hook)).await;
+    let of = |user: &Value| format!("/api/v1/users/{}/history", user["id"].as_str().unwrap());
+    let dead = format!("/api/v1/webhooks/{}/dead", hook["id"].as_str().unwrap());
+    let changed = of(&ada).replace("/history", "");
+    for name in ["A", "B"] {
+        call(Method::PATCH, &changed, Some(json!({ "name": name }))).await;
+    }
+    let lists = [
+        ("/api/v1/users".to_owned(), 200),
+        ("/api/v1/users?deleted=true".to_owned(), 200),
+        ("/api/v1/clients".to_owned(), 200),
+        ("/api/v1/changes".to_owned(), 1000),
+        ("/api/v1/webhooks".to_owned(), 200),
+        (of(&ada), 200),
+        (of(&bob), 200),
+        (dead, 200),
+    ];
+    let cursor = async |path: &str| call(Method::GET, path, None).await["next"].clone();
+    let cursors = [
+        ("/api/v1/users", cursor("/api/v1/users?limit=1").await),
+        ("/api/v1/changes", cursor("/api/v1/changes?limit=1").await),
+        (&*of(&ada), cursor(&format!("{}?limit=1", of(&ada))).await),
+    ];
+    for (path, most) in &lists {
+        let with = if path.contains('?') { '&' } else { '?' };
+        call(Method::GET, &format!("{path}{with}limit={most}"), None).await;
+        let mut wrong = vec![
+            "limit=0".to_owned(),
+            format!("limit={}", most + 1),
+            "limit=x".to_owned(),
+            "after=x".to_owned(),
+            "after=".to_owned() + &"A".repeat(80),
+        ];
+        for (of, cursor) in &cursors {
+            let cursor = cursor.as_str().expect("there is more");
+            if of == path {
+                let last = if cursor.ends_with('A') { 'B' } else { 'A' };
+                wrong.push(format!("after={}{last}", &cursor[..cursor.len() - 1]));
+            } else {
+                wrong.push(format!("after={cursor}"));
+            }
+        }
+        for query in wrong {
+            let asked = format!("{path}{with}{query}");
+            let answer = server.call(Method::GET, &asked, &token, None).await;
+            assert_eq!(answer.status, 400, "{asked}: {}", answer.text);
+            answer.problem(400, "invalid-query");
+        }
+    }
 }
 
 #[tokio::test]

@@ -131,6 +131,10 @@ async fn who_is_deleted_is_found_and_comes_back() {
     )
     .await;
     stale.problem(412, "precondition-failed");
+    // E27
+    let stale = [("if-match", "\"1\"")];
+    let stale = send(&server, Method::POST, &erase, &token, &stale, Value::Null).await;
+    stale.problem(412, "precondition-failed");
     let back = call(Method::POST, &restore).await;
     assert_eq!((back.status, back.header("etag")), (200, "\"4\""));
     let mut expected = ada.clone();

@@ -290,6 +290,34 @@ fn sql_lives_in_stores() {
     }
 }
 
+/// Whatever the program turns to by itself, it reaches through `fetch/`, which checks the address (S-159).
+#[test]
+fn fetch_alone_dials() {
+    let dials = [
+        "TcpStream::connect",
+        "TcpSocket",
+        "UdpSocket",
+        "lookup_host",
+        "to_socket_addrs",
+        "getaddrinfo",
+        "reqwest::",
+        "hyper_util::client",
+        "hyper::client",
+    ];
+    let mut fetches = false;
+    for file in sources() {
+        let found = dials.iter().find(|dial| file.code.contains(**dial));
+        let within = file.path.starts_with("fetch");
+        fetches |= within && found.is_some();
+        assert!(
+            within || found.is_none(),
+            "{} dials: {found:?}",
+            file.path.display()
+        );
+    }
+    assert!(fetches, "the search finds what is there");
+}
+
 /// Every relative link in the documents leads to a file.
 #[test]
 fn links_lead_somewhere() {

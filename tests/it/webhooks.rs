@@ -141,12 +141,23 @@ async fn a_webhook_is_told_of_each_change_signed() {
 
 #[tokio::test]
 async fn secrets_are_told_once_and_rotate_with_an_overlap() {
-    // S-150, S-E29
+    // S-150, S-E29, E27
     let server = server().await;
     let sink = Sink::start().await;
     let made = webhook(&server, &sink.url).await;
     let first = made["secret"].as_str().unwrap().to_owned();
     let rotate = path(&made, "/rotate-secret");
+    let token = server.admin_token().await;
+    for (method, path) in [
+        (Method::POST, rotate.clone()),
+        (Method::PATCH, path(&made, "")),
+        (Method::DELETE, path(&made, "")),
+    ] {
+        let request = server.request(method, &path).bearer_auth(&token);
+        let request = request.header("if-match", "\"7\"").json(&json!({}));
+        let answer = Answer::of(request).await;
+        answer.problem(412, "precondition-failed");
+    }
     let body = json!({ "overlap_seconds": 3600 });
     let rotated = call(&server, Method::POST, &rotate, Some(body))
         .await
@@ -452,6 +463,13 @@ async fn what_is_never_taken_is_given_up_and_can_be_replayed() {
     assert_eq!(dead["items"][0]["attempts"], 11);
     assert_eq!(dead["items"][0]["error"], "status 400");
     assert_eq!(dead["next"], Value::Null);
+    // S-E29: each try is signed anew, with its own time.
+    let tries: Vec<&Message> = all.iter().filter(|m| m.version() == 2).collect();
+    let secret = made["secret"].as_str().unwrap();
+    for pair in tries.windows(2) {
+        assert!(pair[0].timestamp < pair[1].timestamp);
+        assert!(pair[1].is_signed_with(secret));
+    }
     let mut ids: Vec<String> = sink
         .sent()
         .iter()

@@ -56,6 +56,9 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, CREATION, &body.value, &cx);
     let mut fields = Fields::of(body, "application/json")?;
+    if fields.members.get("url").is_none_or(Value::is_null) {
+        fields.wrong("url", "Expected an https URL.");
+    }
     let url = fields.url();
     let description = fields.description();
     let consumer = fields.text("consumer");
@@ -66,9 +69,6 @@ pub(crate) async fn create(
         .is_some_and(|from| !["now", "beginning"].contains(&from))
     {
         fields.wrong("from", "Expected now or beginning.");
-    }
-    if url.is_none() {
-        fields.wrong("url", "Expected an https URL.");
     }
     fields.finish()?;
     let Some(url) = url else {

@@ -1,5 +1,6 @@
 //! `/api/v1/changes`: the feed's order, its beginning, waiting, and its shape.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -64,7 +65,8 @@ async fn a_copy_kept_by_the_feed_is_the_directory() {
     assert_eq!((late.people, late.read), (copy.people, 2));
 }
 
-/// Racing writers, transactions that are held up, two replicas that number, and readers who read all the while.
+/// Racing writers who change, delete and restore in an order of their own, transactions that are held up, two replicas that number, and
+/// readers who read all the while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
     let server = Server::start().await;
@@ -74,8 +76,9 @@ async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
     for n in 0..6 {
         people.push(server.user(json!({ "username": format!("u{n}") })).await);
     }
+    let written = AtomicI64::new(0);
     let writers = (0..8).map(|writer: usize| {
-        let (server, token, people) = (
+        let (server, token, people, written) = (
             if writer.is_multiple_of(2) {
                 &server
             } else {
@@ -83,17 +86,26 @@ async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
             },
             &token,
             &people,
+            &written,
         );
         async move {
-            for round in 0..25 {
-                let user = &people[(writer * 7 + round * 3) % people.len()];
-                patch(
-                    server,
-                    token,
-                    user,
-                    json!({ "nickname": format!("{writer}-{round}") }),
-                )
-                .await;
+            let mut chance = writer as u64 + 1;
+            for round in 0..30 {
+                chance = chance
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                let pick = usize::try_from(chance >> 33).unwrap();
+                let at = path(&people[pick % people.len()]);
+                let name = Some(json!({ "nickname": format!("{writer}-{round}") }));
+                let (method, at, body) = match pick / 6 % 8 {
+                    0 => (Method::DELETE, at, None),
+                    1 | 2 => (Method::POST, format!("{at}/restore"), None),
+                    _ => (Method::PATCH, at, name),
+                };
+                // 404: another was quicker to delete or to restore.
+                let answer = server.call(method, &at, token, body).await;
+                assert!([200, 204, 404].contains(&answer.status), "{}", answer.text);
+                written.fetch_add(i64::from(answer.status < 300), Ordering::SeqCst);
             }
         }
     });
@@ -149,7 +161,7 @@ async fn nobody_is_met_older_after_newer_and_nobody_is_missed() {
         })
         .await;
         assert!(
-            copy.versions.values().sum::<i64>() == 6 + 8 * 25,
+            copy.versions.values().sum::<i64>() == 6 + written.load(Ordering::SeqCst),
             "each at its newest"
         );
     }

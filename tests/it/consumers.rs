@@ -731,6 +731,92 @@ async fn digests(copy: &Copy<'_>) -> (i64, BTreeMap<i64, (i64, String)>) {
     (document["position"].as_i64().unwrap(), digests)
 }
 
+/// A digest's value of a member: texts as they are, all else as PostgreSQL writes it.
+async fn written(value: &Value, tables: &mut PgConnection) -> String {
+    let text = match value {
+        Value::Null => return "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => sqlx::query_scalar("select $1::jsonb::text")
+            .bind(other)
+            .fetch_one(tables)
+            .await
+            .unwrap(),
+    };
+    format!("{}:{text}", text.len())
+}
+
+/// Numbers, booleans, whole objects and members of them, changed at random: kept up as they happen, the digests are those of the recipe.
+#[tokio::test]
+async fn digests_cover_every_kind_of_value() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let schema = json!({ "type": "object" });
+    let at = "/api/v1/users/schema";
+    server.call(Method::PUT, at, &token, Some(schema)).await;
+    let view = [
+        ("All", "attributes"),
+        ("home", "address"),
+        ("ids", "external_ids"),
+        ("n", "attributes.n"),
+        ("root", "admin"),
+        ("zone", "zoneinfo"),
+    ];
+    let fields: Map<String, Value> = view
+        .map(|(n, m)| (n.to_owned(), json!(m)))
+        .into_iter()
+        .collect();
+    let mut people = Vec::new();
+    for n in 0..4 {
+        people.push(server.user(json!({ "username": format!("u{n}") })).await);
+    }
+    let client = consumer(&server, "billing", Value::Object(fields)).await;
+    let mut copy = Copy::with(&server, client.token(&[]).await);
+    let mut tables = server.tables().await;
+    let mut chance = 1_u64;
+    for round in 0..40_i64 {
+        chance = chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let pick = usize::try_from(chance >> 33).unwrap();
+        let body = match pick / 4 % 8 {
+            0 => {
+                json!({ "attributes": { "n": round, "deep": { "b": [1, 1.5, null], "a": "é\"" } } })
+            }
+            1 => json!({ "attributes": { "n": format!("{round}"), "deep": null } }),
+            2 => json!({ "attributes": null }),
+            3 => json!({ "address": { "country": "UK", "locality": format!("{round}:-") } }),
+            4 => json!({ "address": null, "zoneinfo": "Europe/Berlin" }),
+            5 => json!({ "external_ids": { "crm": format!("{round}") }, "admin": true }),
+            6 => json!({ "external_ids": null, "admin": false }),
+            _ => json!({ "attributes": { "n": -0.25, "flag": true }, "zoneinfo": null }),
+        };
+        patch(&server, &people[pick % 4], body).await;
+        if round % 8 != 7 {
+            continue;
+        }
+        eventually(SOON, "the digests are the recipe's", async || {
+            copy.catch_up("").await;
+            let mut expected: BTreeMap<i64, (i64, u64)> = BTreeMap::new();
+            for (id, person) in &copy.people {
+                let mut text = id.clone();
+                for (name, _) in view {
+                    text.push_str(&written(&person[name], &mut tables).await);
+                }
+                let hash = Sha256::digest(text);
+                let hash = u64::from_be_bytes(hash[..8].try_into().unwrap());
+                let bucket = i64::from_str_radix(&id[id.len() - 3..], 16).unwrap() % 64;
+                let entry = expected.entry(bucket).or_default();
+                *entry = (entry.0 + 1, entry.1 ^ hash);
+            }
+            let expected = expected
+                .into_iter()
+                .map(|(bucket, (people, hash))| (bucket, (people, format!("{hash:016x}"))));
+            digests(&copy).await.1 == expected.collect()
+        })
+        .await;
+    }
+}
+
 /// Many people, every kind of change, in a random order that a seed fixes; kept up as they happen, the digests are those of a copy
 /// that is made from nothing, and of the recipe over it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::operations::{self, Managed, RegistrationFailure};
+use super::operations::{self, InitialTokenError, Managed, RegistrationFailure};
 use super::shapes::{
     InitialTokenListShape, InitialTokenWriteShape, NewInitialTokenShape, RegistrationShape,
 };
@@ -17,12 +17,17 @@ use crate::clients::RegistrationError;
 use crate::config::RegistrationMode;
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, OAuthErrorShape};
-use crate::http::{BearerError, JsonBody, OAuthCode, OAuthError, Problem, ProblemKind};
+use crate::http::{
+    BearerError, IdempotencyKey, JsonBody, OAuthCode, OAuthError, Problem, ProblemKind, REPLAYED,
+};
+use crate::idempotency::Claim;
 use crate::kernel::ClientId;
 use crate::kernel::span::Span;
 use crate::token;
 
 const PATH: &str = "/oauth2/register";
+/// What an idempotency key is for.
+const TOKEN_CREATION: &str = "POST /api/v1/initial-access-tokens";
 /// In seconds.
 const HOUR: u32 = 3600;
 
@@ -94,13 +99,21 @@ pub(crate) async fn list_tokens(cx: Cx) -> Result<Response, Problem> {
 }
 
 /// `POST /api/v1/initial-access-tokens`: `{"uses": 1, "expires_in": 86400}`.
-#[utoipa::path(post, path = "/api/v1/initial-access-tokens", tag = "clients", operation_id = "create_initial_access_token", request_body = InitialTokenWriteShape, responses((status = 201, description = "The token, which is told once", body = NewInitialTokenShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn create_token(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
+#[utoipa::path(post, path = "/api/v1/initial-access-tokens", tag = "clients", operation_id = "create_initial_access_token", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = InitialTokenWriteShape, responses((status = 201, description = "The token, which is told once", body = NewInitialTokenShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+pub(crate) async fn create_token(
+    cx: Cx,
+    key: IdempotencyKey,
+    body: JsonBody,
+) -> Result<Response, Problem> {
+    let claim = Claim::new(&key, TOKEN_CREATION, &body.value, &cx);
     let (allowance, uses, life) = asked(body)?;
-    let (token, secret) = operations::create_token(allowance, uses, life, &cx).await?;
-    let mut view = token.view();
-    view["initial_access_token"] = json!(secret.expose());
-    Ok(private((StatusCode::CREATED, Json(view)).into_response()))
+    let told = operations::create_token(allowance, uses, life, claim.as_ref(), &cx).await?;
+    let mut response = private((StatusCode::CREATED, Json(told.view)).into_response());
+    if told.earlier {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// `DELETE /api/v1/initial-access-tokens/{id}`.
@@ -272,16 +285,16 @@ impl IntoResponse for Refusal {
     }
 }
 
-impl From<RegistrationFailure> for Problem {
-    fn from(failure: RegistrationFailure) -> Self {
-        match failure {
-            RegistrationFailure::Invalid(wrong) => wrong
+impl From<InitialTokenError> for Problem {
+    fn from(error: InitialTokenError) -> Self {
+        match error {
+            InitialTokenError::Invalid(wrong) => wrong
                 .into_iter()
                 .fold(Self::new(ProblemKind::Invalid), |problem, w| {
                     problem.field(format!("/{}", w.part), w.detail)
                 }),
-            RegistrationFailure::Fault(fault) => fault.into(),
-            _ => Self::new(ProblemKind::NotFound),
+            InitialTokenError::Claim(error) => error.into(),
+            InitialTokenError::Fault(fault) => fault.into(),
         }
     }
 }

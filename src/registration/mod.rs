@@ -11,4 +11,4 @@ mod shapes;
 mod store;
 
 pub(crate) use model::{Allowance, InitialToken};
-pub(crate) use operations::{RegistrationFailure, create_token, sweep};
+pub(crate) use operations::{InitialTokenError, create_token, sweep};

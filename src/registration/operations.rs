@@ -13,6 +13,7 @@ use crate::config::RegistrationMode;
 use crate::cx::{Actor, Cx};
 use crate::families;
 use crate::http::IfMatch;
+use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::id::uuid_v7;
 use crate::kernel::network::household;
 use crate::kernel::scope::PERSONAL;
@@ -44,6 +45,38 @@ pub(crate) enum RegistrationFailure {
     OutOfReach,
     Invalid(Vec<RegistrationError>),
     Fault(Fault),
+}
+
+/// Why an initial access token is not made.
+#[derive(Debug)]
+pub(crate) enum InitialTokenError {
+    Invalid(Vec<RegistrationError>),
+    Claim(ClaimError),
+    Fault(Fault),
+}
+
+impl From<Fault> for InitialTokenError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<sqlx::Error> for InitialTokenError {
+    fn from(cause: sqlx::Error) -> Self {
+        Self::Fault(cause.into())
+    }
+}
+
+impl From<ClaimError> for InitialTokenError {
+    fn from(error: ClaimError) -> Self {
+        Self::Claim(error)
+    }
+}
+
+/// A new initial access token with the one look at it, or as it was told to an earlier request with the same key.
+pub(crate) struct Told {
+    pub(crate) view: Value,
+    pub(crate) earlier: bool,
 }
 
 impl From<Fault> for RegistrationFailure {
@@ -87,8 +120,9 @@ pub(crate) async fn create_token(
     allowance: Allowance,
     uses: u32,
     life: Span,
+    claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<(InitialToken, Secret<String>), RegistrationFailure> {
+) -> Result<Told, InitialTokenError> {
     let mut wrong = Vec::new();
     let mut hold = |holds: bool, part: &'static str, expected: &str| {
         if !holds {
@@ -114,7 +148,7 @@ pub(crate) async fn create_token(
         "a minute to 90 days, in seconds",
     );
     if !wrong.is_empty() {
-        return Err(RegistrationFailure::Invalid(wrong));
+        return Err(InitialTokenError::Invalid(wrong));
     }
     let secret = new_initial_token();
     let token = InitialToken {
@@ -125,6 +159,12 @@ pub(crate) async fn create_token(
         expires_at: cx.now + life.time(),
     };
     let mut tx = cx.begin().await?;
+    if let Some(claim) = claim
+        && let Some(view) = claim.redeem(&mut tx, cx).await?
+    {
+        let earlier = true;
+        return Ok(Told { view, earlier });
+    }
     store::insert_token(&token, &TokenHash::of(secret.expose()), &mut tx).await?;
     let change = Change {
         before: None,
@@ -138,8 +178,14 @@ pub(crate) async fn create_token(
         cx,
     )
     .await?;
+    let mut view = token.view();
+    view["initial_access_token"] = json!(secret.expose());
+    if let Some(claim) = claim {
+        claim.keep(&view, None, &mut tx, cx).await?;
+    }
     tx.commit().await?;
-    Ok((token, secret))
+    let earlier = false;
+    Ok(Told { view, earlier })
 }
 
 /// Ends an initial access token; whether there was one.

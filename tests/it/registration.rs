@@ -232,6 +232,19 @@ async fn tokens_open_their_own_door_alone() {
     assert!(!listed.text.contains(&ended), "S-150");
     let items = listed.json()["items"].as_array().unwrap().clone();
     assert_eq!(items.len(), 1, "{}", listed.text);
+    // S-157
+    let make = async |uses: i64| {
+        let request = server.request(Method::POST, TOKENS).bearer_auth(&admin);
+        let request = request.header("idempotency-key", "one");
+        Answer::of(request.json(&json!({ "uses": uses }))).await
+    };
+    let (made, again) = (make(2).await, make(2).await);
+    assert_eq!((made.status, again.status), (201, 201));
+    assert_eq!(made.text, again.text);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    make(3).await.problem(422, "key-reused");
+    let listed = server.call(Method::GET, TOKENS, &admin, None).await;
+    assert_eq!(listed.json()["items"].as_array().unwrap().len(), 2);
     let one = format!("{TOKENS}/{}", items[0]["id"].as_str().unwrap());
     assert_eq!(
         server.call(Method::DELETE, &one, &admin, None).await.status,

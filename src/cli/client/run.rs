@@ -10,7 +10,7 @@ use crate::clients::{self, Client, ClientError, StoredSecret};
 use crate::cx::{Actor, Cx};
 use crate::http::IfMatch;
 use crate::kernel::{ClientId, json as strict};
-use crate::registration::{self, Allowance, RegistrationFailure};
+use crate::registration::{self, Allowance, InitialTokenError};
 
 pub(in crate::cli) async fn run(command: ClientCommand, app: &App) -> Result<(), CliError> {
     let cx = Cx::internal(app, Actor::Operator);
@@ -75,11 +75,9 @@ pub(in crate::cli) async fn run(command: ClientCommand, app: &App) -> Result<(),
                 allowance.grants = names.collect();
             }
             allowance.require_pkce = asked.require_pkce;
-            let (token, secret) =
-                registration::create_token(allowance, asked.uses, asked.expires_in, &cx).await?;
-            let mut document = token.view();
-            document["initial_access_token"] = json!(secret.expose());
-            asked.format.print(&document)
+            let (uses, life) = (asked.uses, asked.expires_in);
+            let told = registration::create_token(allowance, uses, life, None, &cx).await?;
+            asked.format.print(&told.view)
         }
         ClientCommand::Delete(One { id, format }) => {
             clients::delete(&parse(&id)?, &IfMatch::Any, &cx).await?;
@@ -119,12 +117,12 @@ impl From<ClientError> for CliError {
     }
 }
 
-impl From<RegistrationFailure> for CliError {
-    fn from(failure: RegistrationFailure) -> Self {
-        match failure {
-            RegistrationFailure::Invalid(wrong) => ClientError::Invalid(wrong).into(),
-            RegistrationFailure::Fault(fault) => Self::Fault(fault),
-            _ => Self::Refused("there is no such token".to_owned()),
+impl From<InitialTokenError> for CliError {
+    fn from(error: InitialTokenError) -> Self {
+        match error {
+            InitialTokenError::Invalid(wrong) => ClientError::Invalid(wrong).into(),
+            InitialTokenError::Claim(_) => Self::Refused("that is for the REST API".to_owned()),
+            InitialTokenError::Fault(fault) => Self::Fault(fault),
         }
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use super::store;
+use super::store::{self, Kept};
 use crate::cx::{Actor, Cx};
 use crate::http::{IdempotencyKey, Problem, ProblemKind};
 use crate::kernel::seal::mac;
@@ -61,22 +61,28 @@ impl Claim {
         db: &mut PgConnection,
         cx: &Cx,
     ) -> Result<Option<Value>, ClaimError> {
+        // What is kept needs no lock: the next request with the key must not find this one under way.
+        if let Some(kept) = store::find(&self.keys, cx.now, db).await? {
+            return self.answer(&kept, cx).map(Some);
+        }
         // Replicas differ on which key is the newest while another is coming in.
         if !store::lock(&self.keys, db).await? {
             return Err(ClaimError::InFlight);
         }
-        let Some(kept) = store::find(&self.keys, cx.now, db).await? else {
-            return Ok(None);
-        };
+        // Another may have ended just before.
+        let kept = store::find(&self.keys, cx.now, db).await?;
+        kept.map(|kept| self.answer(&kept, cx)).transpose()
+    }
+
+    fn answer(&self, kept: &Kept, cx: &Cx) -> Result<Value, ClaimError> {
         if !self.requests.contains(&kept.request) {
             return Err(ClaimError::OtherRequest);
         }
         let opened = cx.app.sealing.open(&purpose(&kept.key), &kept.sealed);
         let answer =
             opened.map_err(|_| Fault::internal("opening a kept answer", "the key is gone"))?;
-        let answer = serde_json::from_slice(answer.expose())
-            .map_err(|e| Fault::internal("reading a kept answer", e))?;
-        Ok(Some(answer))
+        let answer = serde_json::from_slice(answer.expose());
+        Ok(answer.map_err(|e| Fault::internal("reading a kept answer", e))?)
     }
 
     /// Keeps the answer; `user` is the person whom it tells of.

@@ -514,9 +514,12 @@ async fn a_receiver_that_was_down_is_told_everything_when_it_is_back() {
     assert!(tried <= 25, "{tried}");
     // For days it is tried now and then, with one message at a time, and nothing is given up.
     for _ in 0..6 {
-        let before = sink.sent().len();
+        let before = look(&server, &made).await["status"]["failures"].as_i64();
         server.clock.advance(time::Duration::hours(14));
-        eventually(SOON, "another try", async || sink.sent().len() > before).await;
+        until(&server, &made, "another try", |s| {
+            s["failures"].as_i64() > before
+        })
+        .await;
     }
     let status = look(&server, &made).await["status"].clone();
     assert_eq!(

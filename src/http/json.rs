@@ -42,9 +42,8 @@ impl<S: Sync> FromRequest<S> for JsonBody {
         if media_type != "application/json"
             && !(media_type.starts_with("application/") && media_type.ends_with("+json"))
         {
-            return Err(
-                Problem::new(ProblemKind::UnsupportedMediaType).detail("Send application/json.")
-            );
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType)
+                .detail("Send application/json, or the media type of the patch that it is."));
         }
         let bytes = read_body(request, MAX_BYTES).await.map_err(|e| match e {
             FormError::TooLarge => {

@@ -1,13 +1,18 @@
 //! Changing people: JSON patch, idempotency keys, batches, and the whole list as a stream.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::api::{Api, USERS, at_once, path};
-use crate::support::{Answer, Server};
+use crate::support::cluster::CLUSTER;
+use crate::support::process::Home;
+use crate::support::{Answer, Server, eventually};
 
 const JSON_PATCH: (&str, &str) = ("content-type", "application/json-patch+json");
 const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");
@@ -219,6 +224,63 @@ async fn a_key_makes_one_person() {
             .len(),
         1
     );
+}
+
+/// Killed while it makes people, and started again: whatever is sent again with its key is made once in all.
+#[tokio::test]
+async fn a_key_makes_one_person_over_a_crash() {
+    // S-157
+    let database = Arc::new(CLUSTER.database().await);
+    let home = Home::new("keys-crash");
+    let serve = async || {
+        let mut command = home.command(&["serve"]);
+        command.env("DATABASE_URL", database.url());
+        command.env("DOORWARD_KEYS_DIR", &CLUSTER.keys_dir);
+        home.serve_as(command).await
+    };
+    let mut process = serve().await;
+    let server = Server::outside(&process.url, database.clone());
+    let (rounds, at_a_time) = (4, 40);
+    for round in 0..rounds {
+        let made = AtomicUsize::new(0);
+        let token = server.admin_token().await;
+        let make = async |n: usize| {
+            let request = server.request(Method::POST, USERS).bearer_auth(&token);
+            let request = request.header("idempotency-key", format!("{round}-{n}"));
+            let person = json!({ "phone_number": "+4930123456", "name": format!("{round}-{n}") });
+            let answer = request.json(&person).send().await.ok()?;
+            made.fetch_add(1, Ordering::SeqCst);
+            Some(answer.status().as_u16())
+        };
+        let killed = async {
+            eventually(Duration::from_secs(20), "some are made", async || {
+                made.load(Ordering::SeqCst) > 5 * round
+            })
+            .await;
+            process.signal(Signal::KILL);
+        };
+        let all = at_once((0..at_a_time).map(&make));
+        tokio::join!(all, killed);
+        process.ended(Duration::from_secs(10)).await;
+        process = serve().await;
+        for n in 0..at_a_time {
+            // What was under way when the server died may hold its key until the database has noticed.
+            eventually(Duration::from_secs(20), "it is made", async || {
+                make(n).await == Some(201)
+            })
+            .await;
+        }
+    }
+    let token = server.admin_token().await;
+    let people = format!("{USERS}?limit=200");
+    let people = server.call(Method::GET, &people, &token, None).await.json();
+    let people = people["items"].as_array().unwrap();
+    let mut names: Vec<_> = people.iter().map(|p| p["name"].to_string()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!((people.len(), names.len()), (160, 160));
+    process.signal(Signal::TERM);
+    process.ended(Duration::from_secs(30)).await;
 }
 
 #[tokio::test]

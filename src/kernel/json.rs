@@ -6,8 +6,9 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Arrays and objects within one another that are read at most.
-const MAX_DEPTH: usize = 32;
+/// Arrays and objects within one another that are read at most. What is put together here of parts that were read is held to it too: whoever
+/// reads it back bounds depth as well (serde_json at 128).
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The largest whole number that every JSON reader holds exactly (RFC 8259 §6).
 const MAX_SAFE: u64 = 1 << 53;
@@ -20,6 +21,16 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, String> {
         .map_err(|e| e.to_string())?;
     reader.end().map_err(|e| e.to_string())?;
     Ok(value)
+}
+
+/// Whether `value` has at most `levels` arrays and objects within one another. Looks no deeper than that.
+pub(crate) fn is_within(levels: usize, value: &Value) -> bool {
+    let within = |value: &Value| levels > 0 && is_within(levels - 1, value);
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(within),
+        Value::Object(members) => levels > 0 && members.values().all(within),
+        _ => true,
+    }
 }
 
 struct Strict {
@@ -154,5 +165,8 @@ mod tests {
         assert!(parse(&nested(32)).is_ok());
         assert!(parse(&nested(33)).is_err());
         assert!(parse(&nested(100_000)).is_err());
+        let value = parse(&nested(32)).unwrap();
+        assert!(is_within(32, &value) && !is_within(31, &value));
+        assert!(is_within(0, &Value::Null));
     }
 }

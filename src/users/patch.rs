@@ -3,7 +3,9 @@
 use json_patch::{PatchErrorKind, PatchOperation};
 use serde_json::{Map, Value};
 
-/// Operations of a JSON patch, and bytes of what it may make on its way (`copy` doubles).
+use crate::kernel::json;
+
+/// Operations of a JSON patch, and bytes of what it may make on its way (`copy` doubles, in breadth or in depth).
 const OPERATIONS: usize = 200;
 const BYTES: usize = 256 * 1024;
 
@@ -48,8 +50,16 @@ impl JsonPatch {
                     },
                 )
             })?;
-            let grows = matches!(operation, PatchOperation::Copy(_));
-            if grows && serde_json::to_vec(target).is_ok_and(|bytes| bytes.len() > BYTES) {
+            if matches!(
+                operation,
+                PatchOperation::Test(_) | PatchOperation::Remove(_)
+            ) {
+                continue;
+            }
+            if !json::is_within(json::MAX_DEPTH, target) {
+                return Err(PatchError::Unfit(n, "What it makes is too deep."));
+            }
+            if serde_json::to_vec(target).is_ok_and(|bytes| bytes.len() > BYTES) {
                 return Err(PatchError::Unfit(n, "What it makes is too large."));
             }
         }
@@ -243,6 +253,26 @@ mod tests {
             grown,
             Err(PatchError::Unfit(_, "What it makes is too large."))
         ));
+    }
+
+    #[test]
+    fn a_patch_makes_nothing_too_deep() {
+        // S-173
+        let one = json!({"op":"copy","from":"/a","path":"/a/a"});
+        let at = |depth: usize| format!("/a{}", "/a".repeat(depth));
+        let doubling = (0..6).map(|n| json!({"op":"copy","from":"/a","path":at(1 << n)}));
+        let nested = |n: usize| (0..n).fold(json!(1), |inner, _| json!({ "a": inner }));
+        let adding = (1..9).map(|n| json!({"op":"add","path":at(n * 4),"value":nested(4)}));
+        for operations in [vec![one; 150], doubling.collect(), adding.collect()] {
+            let grown = patched(json!({"a": {"a": nested(4)}}), Value::Array(operations));
+            assert!(
+                matches!(
+                    grown,
+                    Err(PatchError::Unfit(_, "What it makes is too deep."))
+                ),
+                "{grown:?}"
+            );
+        }
     }
 
     fn object() -> impl Strategy<Value = Value> {

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::document::Wrong;
 use super::model::Fields;
+use crate::kernel::json;
 
 /// Characters of names and the like, and of addresses and URLs.
 const LINE: usize = 255;
@@ -139,7 +140,8 @@ pub(super) fn validate(fields: &Fields) -> Result<(), Vec<Wrong>> {
         }
     }
     if !is_storable(&fields.attributes) {
-        let detail = "Expected at most 16 KiB without the character U+0000.";
+        let detail =
+            "Expected at most 16 KiB and 31 levels of nesting, without the character U+0000.";
         wrong.push(Wrong::new("attributes", detail));
     }
     if fields.email_verified && fields.email.is_none() {
@@ -222,7 +224,7 @@ pub(super) fn is_external_id(text: &str) -> bool {
     (1..=128).contains(&text.chars().count()) && text.trim() == text && text.chars().all(is_plain)
 }
 
-/// PostgreSQL's texts hold no U+0000.
+/// PostgreSQL's texts hold no U+0000, and a person who is too deep could be read by nobody, by ourselves least (kernel::json).
 fn is_storable(attributes: &Map<String, Value>) -> bool {
     fn holds_nul(value: &Value) -> bool {
         match value {
@@ -233,6 +235,11 @@ fn is_storable(attributes: &Map<String, Value>) -> bool {
                 .any(|(name, value)| name.contains('\0') || holds_nul(value)),
             _ => false,
         }
+    }
+    // Beside the person and the attributes themselves.
+    let levels = json::MAX_DEPTH - 2;
+    if !attributes.values().all(|v| json::is_within(levels, v)) {
+        return false;
     }
     let nul = attributes
         .iter()

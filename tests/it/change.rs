@@ -121,6 +121,50 @@ async fn a_json_patch_changes_what_it_has_tested() {
 }
 
 #[tokio::test]
+async fn a_patch_makes_nobody_too_deep_to_be_read() {
+    // S-173: a short patch makes what no request could bring.
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let schema = json!({ "type": "object" });
+    let declared = api.call(Method::PUT, "/api/v1/users/schema", schema).await;
+    assert_eq!(declared.status, 200, "{}", declared.text);
+    let ada = api.create(json!({ "username": "ada" })).await;
+    let patch = async |operations: Vec<Value>| {
+        let operations = Value::Array(operations);
+        api.call_with(Method::PATCH, &path(&ada), &[JSON_PATCH], operations)
+            .await
+    };
+    let begin = json!({ "op": "add", "path": "/attributes", "value": { "a": {} } });
+    let copy = |to: String| json!({ "op": "copy", "from": "/attributes/a", "path": to });
+    let one_by_one = |n: usize| {
+        let copies = (0..n).map(|_| copy("/attributes/a/a".to_owned()));
+        [begin.clone()].into_iter().chain(copies).collect()
+    };
+    let doubled = (0..7).map(|n| copy(format!("/attributes/a{}", "/a".repeat(1 << n))));
+    let doubled = [begin.clone()].into_iter().chain(doubled).collect();
+    for operations in [one_by_one(150), one_by_one(30), doubled] {
+        let problem = patch(operations).await.problem(409, "patch-failed");
+        assert_eq!(problem["errors"][0]["detail"], "What it makes is too deep.");
+    }
+    // What is as deep as may be goes all ways: read, listed, sent back whole, in the feed, deleted and erased.
+    let deepest = patch(one_by_one(29)).await;
+    assert_eq!(deepest.status, 200, "{}", deepest.text);
+    let read = api.call(Method::GET, &path(&ada), Value::Null).await;
+    assert_eq!(read.json(), deepest.json());
+    let back = api.call(Method::PUT, &path(&ada), read.json()).await;
+    assert_eq!(back.status, 200, "{}", back.text);
+    assert_eq!(api.list("limit=5").await.status, 200);
+    let history = format!("{}/history", path(&ada));
+    let history = api.call(Method::GET, &history, Value::Null).await;
+    assert_eq!(history.status, 200, "{}", history.text);
+    let gone = api.call(Method::DELETE, &path(&ada), Value::Null).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    let erased = format!("{}/erase", path(&ada));
+    let erased = api.call(Method::POST, &erased, Value::Null).await;
+    assert!(erased.status < 300, "{}", erased.text);
+}
+
+#[tokio::test]
 async fn a_key_makes_one_person() {
     // S-157
     let server = Server::start().await;

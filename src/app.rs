@@ -36,7 +36,7 @@ pub struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) pool: PgPool,
     pub(crate) handed_out: HandedOut,
-    /// For what a pooler in transaction mode can't carry: LISTEN, migrations.
+    /// For what a pooler in transaction mode can't carry: LISTEN, and the standing jobs' locks.
     pub(crate) direct: PgConnectOptions,
     pub(crate) trust: Trust,
     pub(crate) cursors: Cursors,
@@ -72,10 +72,11 @@ impl App {
         database: Databases,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
-        db::migrate(&database.direct).await?;
+        let unhurried = db::unhurried(database.direct.clone());
+        db::migrate(&unhurried).await?;
         let (pool, handed_out) = db::connect(database.pooled, &config.database);
         let Bootstrapped { sealing, ring } =
-            keys::bootstrap(&config, &database.direct, clock.now()).await?;
+            keys::bootstrap(&config, &unhurried, clock.now()).await?;
         let meters = Arc::new(Meters::new());
         let fetcher = Fetcher::new(&config.fetch, meters.clone())?;
         let hasher = Hasher::start(&config.passwords, meters.clone())?;
@@ -83,7 +84,7 @@ impl App {
             clock,
             pool,
             handed_out,
-            direct: database.direct,
+            direct: db::standing(database.direct),
             trust: Trust::new(),
             cursors: Cursors::new(&sealing),
             csrf: Csrf::new(&sealing),

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 
-use super::locks;
+use super::{locks, within};
 use crate::kernel::{Fault, clock};
 
 const CHANNEL: &str = "doorward";
@@ -19,6 +20,8 @@ const CHANNEL: &str = "doorward";
 pub(crate) const NEWS: &str = "doorward_news";
 /// How long a cache is trusted without a word.
 const PATIENCE: Duration = Duration::from_millis(900);
+/// Without a word for so long, not even the heartbeat, the connection is held to be dead.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// What kind of thing became outdated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +128,7 @@ impl Trust {
     }
 }
 
-/// Listens until the connection breaks, which it reports. `on_change` is called for each word; with `None` when words may have
+/// Listens until the connection breaks or falls silent, which it reports. `on_change` is called for each word; with `None` when words may have
 /// been missed (at the start and after a break): then everything must be forgotten. `on_news` gets the words of [`NEWS`].
 pub(crate) async fn listen(
     options: PgConnectOptions,
@@ -138,10 +141,12 @@ pub(crate) async fn listen(
         .acquire_timeout(Duration::from_secs(1))
         .connect_lazy_with(options);
     let mut listener = PgListener::connect_with(&pool).await?;
-    listener.listen_all([CHANNEL, NEWS]).await?;
+    within(async { Ok(listener.listen_all([CHANNEL, NEWS]).await?) }).await?;
     on_change(None);
     loop {
-        let Some(word) = listener.try_recv().await? else {
+        let word = timeout(SILENCE, listener.try_recv()).await;
+        let word = word.map_err(|e| Fault::unavailable("listening to the database", e))?;
+        let Some(word) = word? else {
             return Ok(());
         };
         if word.channel() == NEWS {

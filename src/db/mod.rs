@@ -11,4 +11,7 @@ pub(crate) mod spend;
 pub(crate) use constraint::{OnConstraint, Rule};
 pub(crate) use cursor::Cursors;
 pub(crate) use invalidation::{NEWS, Topic, Trust, forget, listen, notify};
-pub(crate) use pool::{HandedOut, connect, migrate, newest_migration, options};
+pub(crate) use pool::{
+    HandedOut, connect, connect_standing, migrate, newest_migration, options, standing, unhurried,
+    within,
+};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
 
 use crate::config::Database;
 use crate::kernel::Fault;
@@ -24,6 +25,19 @@ impl HandedOut {
     }
 }
 
+/// How soon PostgreSQL gives up on a replica that has vanished without a word (power, network): by itself TCP takes two hours.
+const VANISHED: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "5"),
+    ("tcp_keepalives_interval", "2"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "10000"),
+];
+/// How long a standing job waits for one answer, and for what it asks in one go.
+const STATEMENT_MS: &str = "8000";
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection that lay idle may take to say that it is alive.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// A pool that connects when it is first asked. A connection that lay idle is tried before it is handed out, so a restarted
 /// PostgreSQL costs nobody an error.
 pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool, HandedOut) {
@@ -37,6 +51,7 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool
         ("idle_in_transaction_session_timeout", "15000"),
         ("lock_timeout", timeout_ms.as_str()),
     ]);
+    let options = options.options(VANISHED);
     let handed_out = HandedOut::default();
     let counter = handed_out.clone();
     let pool = PgPoolOptions::new()
@@ -47,8 +62,11 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool
         .before_acquire(move |connection, meta| {
             let counter = counter.clone();
             Box::pin(async move {
-                if meta.idle_for > Duration::from_millis(500) && connection.ping().await.is_err() {
-                    return Ok(false);
+                if meta.idle_for > Duration::from_millis(500) {
+                    let alive = timeout(SIGN_OF_LIFE, connection.ping()).await;
+                    if !alive.is_ok_and(|alive| alive.is_ok()) {
+                        return Ok(false);
+                    }
                 }
                 counter.0.fetch_add(1, Ordering::Relaxed);
                 Ok(true)
@@ -56,6 +74,39 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool
         })
         .connect_lazy_with(options);
     (pool, handed_out)
+}
+
+/// How the standing jobs reach PostgreSQL, each over a connection of its own. What is set for the role does not hold for them: a job that is
+/// lost in the middle of a round must give its lock back within seconds, for the others wait for it.
+pub(crate) fn standing(options: PgConnectOptions) -> PgConnectOptions {
+    let options = options.application_name("doorward").options([
+        ("statement_timeout", STATEMENT_MS),
+        ("idle_in_transaction_session_timeout", "3000"),
+        ("lock_timeout", STATEMENT_MS),
+    ]);
+    options.options(VANISHED)
+}
+
+/// The same for what takes its time: migrations, and the first keys.
+pub(crate) fn unhurried(options: PgConnectOptions) -> PgConnectOptions {
+    let options = options.application_name("doorward").options([
+        ("statement_timeout", "0"),
+        ("idle_in_transaction_session_timeout", "0"),
+        ("lock_timeout", "0"),
+    ]);
+    options.options(VANISHED)
+}
+
+/// A connection of a standing job's own.
+pub(crate) async fn connect_standing(options: &PgConnectOptions) -> Result<PgConnection, Fault> {
+    within(async { Ok(PgConnection::connect_with(options).await?) }).await
+}
+
+/// What a standing job asks, for as long as an answer may take. A database that has vanished answers nothing, not even that it is gone: the
+/// job begins anew, with another connection.
+pub(crate) async fn within<T>(asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let answer = timeout(PATIENCE, asked).await;
+    answer.unwrap_or_else(|e| Err(Fault::unavailable("waiting for the database", e)))
 }
 
 /// Reads a `postgres://` URL. The error never shows the URL: it holds a password.

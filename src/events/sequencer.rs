@@ -14,9 +14,12 @@ use super::news::News;
 use super::store::{self, Place};
 use crate::kernel::Fault;
 
-/// Events in one go, and people that a new feed is filled with beside them.
+/// Events in one go, where there are few feeds; and people that one new feed is filled with beside them.
 const BATCH: i64 = 1000;
 const FILL: i64 = 500;
+/// Places that one round gives at most, whatever the number of feeds: each costs the making of a digest, and a round that did not end within
+/// its time would be tried again as it was, for ever.
+const PLACES: i64 = 4000;
 /// Events after which the outbox's table is tidied: until then each look steps over what was taken.
 const TIDY: usize = 20_000;
 
@@ -77,10 +80,11 @@ impl Sequencer {
 
 /// Numbers one batch and fills new feeds; gives how many events were taken, whether there may be more, and the word for the readers.
 async fn number(db: &mut PgConnection) -> Result<(usize, bool, Option<String>), Fault> {
-    let events = store::take(BATCH, db).await?;
     let feeds = store::feeds(db).await?;
+    let batch = batch(feeds.len());
+    let events = store::take(batch, db).await?;
     let taken = events.len();
-    let mut more = taken as i64 == BATCH;
+    let mut more = taken as i64 == batch;
     let mut moved = BTreeSet::new();
 
     let events = newest(events);
@@ -105,7 +109,13 @@ async fn number(db: &mut PgConnection) -> Result<(usize, bool, Option<String>), 
     if !places.is_empty() {
         store::place(&places, db).await?;
     }
+    let mut left = PLACES;
     for (feed, from) in feeds.iter().filter_map(|f| Some((f.id, f.filled_to?))) {
+        if left < FILL {
+            more = true;
+            break;
+        }
+        left -= FILL;
         let places = store::next_to_fill(feed, from, FILL, db).await?;
         let full = places.len() as i64 == FILL;
         let to = places.last().map(|last| last.position).filter(|_| full);
@@ -118,4 +128,23 @@ async fn number(db: &mut PgConnection) -> Result<(usize, bool, Option<String>), 
     }
     let word = (!moved.is_empty()).then(|| News::moved(head, &moved));
     Ok((taken, more, word))
+}
+
+/// Events in one go, with so many feeds that each may have a place in.
+fn batch(feeds: usize) -> i64 {
+    let feeds = i64::try_from(feeds).unwrap_or(i64::MAX).max(1);
+    (PLACES / feeds).clamp(1, BATCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_is_bounded_in_places() {
+        assert_eq!([batch(1), batch(4), batch(51)], [1000, 1000, 78]);
+        for feeds in 1..200 {
+            assert!(batch(feeds) * feeds as i64 <= PLACES);
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
 use tokio::time::{sleep, timeout};
 
 use crate::app::App;
@@ -120,19 +119,19 @@ async fn index_people(app: App) {
 }
 
 async fn notify(app: &App) -> Result<(), Fault> {
-    let mut connection = PgConnection::connect_with(&app.direct).await?;
+    let mut connection = db::connect_standing(&app.direct).await?;
     loop {
-        db::notify(&mut connection).await?;
+        db::within(db::notify(&mut connection)).await?;
         sleep(BEAT).await;
     }
 }
 
 /// Looks for changes often while there are some, less often the longer there are none.
 async fn sequence(app: &App) -> Result<(), Fault> {
-    let mut sequencer = Sequencer::over(PgConnection::connect_with(&app.direct).await?);
+    let mut sequencer = Sequencer::over(db::connect_standing(&app.direct).await?);
     let mut pause = OFTEN;
     loop {
-        pause = match sequencer.round(&app.news).await? {
+        pause = match db::within(sequencer.round(&app.news)).await? {
             Round::More => continue,
             Round::Done => OFTEN,
             Round::Idle => SELDOM.min(pause + pause / 8),
@@ -178,9 +177,11 @@ async fn keep_keys(app: App) {
 }
 
 async fn reload_keys(app: &App) -> Result<(), Fault> {
-    app.keyring
-        .reload(&app.sealing, &mut *app.pool.acquire().await?)
-        .await
+    db::within(async {
+        let mut connection = app.pool.acquire().await?;
+        app.keyring.reload(&app.sealing, &mut connection).await
+    })
+    .await
 }
 
 /// Advances the signing keys when it is time, one replica for all. A replica whose clock is off leaves that to the others.
@@ -224,7 +225,7 @@ async fn reseal(app: App) {
 async fn write_uses(app: App) {
     loop {
         sleep(JOT).await;
-        if let Err(fault) = app.clients.write_uses(&app).await {
+        if let Err(fault) = db::within(app.clients.write_uses(&app)).await {
             tracing::warn!(cause = %fault, "the uses of secrets could not be written down; trying again later");
         }
     }
@@ -253,7 +254,7 @@ async fn tell_of_logouts(app: App) {
 /// Holds this machine's clock against the database's.
 async fn watch_the_clock(app: App) {
     loop {
-        if let Ok(off) = health::clock_is_off(&app).await {
+        if let Ok(off) = db::within(health::clock_is_off(&app)).await {
             app.watch.clock(off);
         }
         sleep(GLANCE).await;
@@ -265,7 +266,7 @@ async fn survey_consumers(app: App) {
     loop {
         sleep(SURVEY).await;
         let cx = Cx::internal(&app, Actor::System);
-        if let Err(fault) = app.consumers.look(&cx).await {
+        if let Err(fault) = db::within(app.consumers.look(&cx)).await {
             tracing::debug!(cause = %fault, "how far behind the consumers are is not known");
         }
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::store::{self, Order};
 use super::worker;
 use crate::app::App;
+use crate::db;
 use crate::kernel::{Fault, clock, id};
 
 /// Between two looks at the webhooks; and where there are none.
@@ -63,6 +64,13 @@ impl Pulse {
     }
 }
 
+/// When what is done now and then was last done.
+#[derive(Default)]
+struct Since {
+    beaten: Option<Instant>,
+    gauged: Option<Instant>,
+}
+
 /// A replica's share of the webhooks.
 struct Shift {
     app: App,
@@ -104,27 +112,32 @@ pub(crate) async fn keep(app: App) {
 impl Shift {
     /// Looks after the webhooks over a connection of its own until that breaks.
     async fn work(&mut self) -> Result<(), Fault> {
-        let mut db = PgConnection::connect_with(&self.app.direct).await?;
-        let mut gauged: Option<Instant> = None;
-        let mut beaten: Option<Instant> = None;
+        let mut db = db::connect_standing(&self.app.direct).await?;
+        let mut since = Since::default();
         loop {
-            let now = clock::monotonic();
-            if beaten.is_none_or(|at| at.elapsed() >= BEAT) {
-                store::beat(self.worker, &mut db).await?;
-                // As of before the statement: what others see is no older.
-                self.pulse.feel(now);
-                beaten = Some(now);
-            }
-            let orders = store::orders(&mut db).await?;
-            let pause = if orders.is_empty() { SELDOM } else { LOOK };
-            self.forget_what_is_gone(&orders);
-            self.follow(orders, &mut db).await?;
-            if gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
-                self.gauge(&mut db).await?;
-                gauged = Some(now);
-            }
+            let pause = db::within(self.turn(&mut since, &mut db)).await?;
             sleep(pause).await;
         }
+    }
+
+    /// One look; gives how long until the next.
+    async fn turn(&mut self, since: &mut Since, db: &mut PgConnection) -> Result<Duration, Fault> {
+        let now = clock::monotonic();
+        if since.beaten.is_none_or(|at| at.elapsed() >= BEAT) {
+            store::beat(self.worker, db).await?;
+            // As of before the statement: what others see is no older.
+            self.pulse.feel(now);
+            since.beaten = Some(now);
+        }
+        let orders = store::orders(db).await?;
+        let pause = if orders.is_empty() { SELDOM } else { LOOK };
+        self.forget_what_is_gone(&orders);
+        self.follow(orders, db).await?;
+        if since.gauged.is_none_or(|at| at.elapsed() >= GAUGE) {
+            self.gauge(db).await?;
+            since.gauged = Some(now);
+        }
+        Ok(pause)
     }
 
     fn forget_what_is_gone(&mut self, orders: &[Order]) {
@@ -210,7 +223,7 @@ impl Shift {
         let all = async { while self.workers.join_next().await.is_some() {} };
         if timeout(LAST_WORDS, all).await.is_ok() {
             let released = async {
-                let mut db = PgConnection::connect_with(&self.app.direct).await?;
+                let mut db = db::connect_standing(&self.app.direct).await?;
                 store::release(self.worker, &mut db).await
             };
             // Where that fails, others wait for the silence.

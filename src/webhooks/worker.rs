@@ -23,6 +23,7 @@ use super::store::{self, Order, Sealed};
 use super::track::Track;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
+use crate::db;
 use crate::events::{Change, Reader};
 use crate::fetch::{Destination, FetchError};
 use crate::kernel::{Fault, UserId, clock, random};
@@ -157,22 +158,23 @@ impl Worker {
 
     async fn work(&mut self, orders: &mut watch::Receiver<Order>) -> Result<(), Fault> {
         loop {
-            self.send().await?;
-            self.keep_now_and_then().await?;
+            // Where the database does not answer, a worker ends and begins anew from what was kept.
+            db::within(self.send()).await?;
+            db::within(self.keep_now_and_then()).await?;
             let news = self.app.news.after(self.reader.feed, self.feed.read_to());
             let waits_for_news = self.at_end && self.reads_feed();
             tokio::select! {
                 Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
                     // A task that panicked took its job along: all is read anew from what was kept.
                     let attempt = ended.map_err(|e| Fault::internal("delivering a webhook", e))?;
-                    self.ended(attempt).await?;
+                    db::within(self.ended(attempt)).await?;
                 }
                 told = orders.changed() => {
                     if told.is_err() {
                         return self.finish().await;
                     }
                     let order = orders.borrow_and_update().clone();
-                    self.told(order).await?;
+                    db::within(self.told(order)).await?;
                 }
                 () = news, if waits_for_news => self.at_end = false,
                 () = sleep(TICK) => {}

@@ -1,5 +1,6 @@
 //! `/api/v1/changes`: the feed's order, its beginning, waiting, and its shape.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -7,10 +8,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor};
 
+use crate::support::cluster::CLUSTER;
+use crate::support::proxy::Proxy;
+use crate::support::webhook_sink::Sink;
 use crate::support::{Answer, Copy, Server, all, eventually};
 
 const CHANGES: &str = "/api/v1/changes";
 const SOON: Duration = Duration::from_secs(10);
+/// For what comes after the longest that a standing job waits for an answer.
+const LATER: Duration = Duration::from_secs(40);
 
 fn path(user: &Value) -> String {
     format!("/api/v1/users/{}", user["id"].as_str().unwrap())
@@ -302,4 +308,72 @@ async fn what_is_asked_of_the_feed_is_bounded_and_ours() {
     .await;
     answer.problem(400, "invalid-query");
     assert_eq!(made["version"], 1);
+}
+
+/// A replica that loses power in the middle of a round holds the sequencer's lock no longer than PostgreSQL believes in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_lost_in_the_middle_of_a_round_stops_no_numbering() {
+    let database = Arc::new(CLUSTER.database().await);
+    let proxy = Proxy::to(&database).await;
+    proxy.silence_after(&["delete from event"]);
+    let lost = Server::behind(&proxy, database).await;
+    lost.user(json!({ "username": "ada" })).await;
+    let mut tables = lost.tables().await;
+    eventually(SOON, "it holds the lock and says nothing", async || {
+        let sql = "select count(*) from pg_locks l join pg_stat_activity a using (pid) \
+                   where l.locktype = 'advisory' and a.state = 'idle in transaction' and a.datname = current_database()";
+        let held: i64 = sqlx::query_scalar(sql).fetch_one(&mut tables).await.unwrap();
+        held > 0
+    })
+    .await;
+    let other = lost.replica().await;
+    let mut copy = Copy::of(&other).await;
+    eventually(LATER, "the others go on", async || {
+        copy.page("").await;
+        copy.people.len() == 1
+    })
+    .await;
+}
+
+/// A database that vanishes without a word (power, a partition) is found out by whoever waits for it: nothing has to be restarted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_that_falls_silent_is_given_up() {
+    let database = Arc::new(CLUSTER.database().await);
+    let proxy = Proxy::to(&database).await;
+    let server = Server::behind(&proxy, database).await;
+    let token = server.admin_token().await;
+    let sink = Sink::start().await;
+    let body = json!({ "url": sink.url });
+    let made = server.call(Method::POST, "/api/v1/webhooks", &token, Some(body));
+    assert_eq!(made.await.status, 201);
+    let ada = server.user(json!({ "username": "ada" })).await;
+    sink.knows(&ada, 1).await;
+
+    proxy.silence();
+    let create = ["user", "create", "--username", "bob", "--json"];
+    let bob = server.cli(&create).await.json();
+    let mut tables = server.tables().await;
+    eventually(LATER, "numbering goes on", async || {
+        let left: i64 = sqlx::query_scalar("select count(*) from event")
+            .fetch_one(&mut tables)
+            .await
+            .unwrap();
+        left == 0
+    })
+    .await;
+    eventually(LATER, "the webhook is told", async || {
+        !sink.of(&bob).is_empty()
+    })
+    .await;
+    eventually(LATER, "another connection listens", async || {
+        let sql = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        let listening: i64 = sqlx::query_scalar(sql).fetch_one(&mut tables).await.unwrap();
+        listening > 1
+    })
+    .await;
+    eventually(LATER, "requests are answered", async || {
+        let feed = server.call(Method::GET, CHANGES, &token, None).await;
+        feed.status == 200 && feed.text.contains("bob")
+    })
+    .await;
 }

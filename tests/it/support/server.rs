@@ -46,6 +46,14 @@ impl Server {
         (server, proxy)
     }
 
+    /// A server that may reach this machine, whose wire to the database can be cut or fall silent.
+    pub(crate) async fn behind(proxy: &Proxy, database: Arc<Database>) -> Self {
+        Self::on(database, Arc::default(), None, Some(proxy), |config| {
+            config.fetch.allowed_networks = vec!["127.0.0.0/8".parse().expect("a network")];
+        })
+        .await
+    }
+
     /// Another replica: the same database, clock and issuer, a port of its own.
     pub(crate) async fn replica(&self) -> Self {
         Self::on(

@@ -15,5 +15,5 @@ pub(crate) use cache::Consumers;
 pub(crate) use guard::{Shown, within_view};
 pub(crate) use model::{Consumer, Lag, View};
 pub(crate) use reader::reader;
-pub(crate) use store::sweep;
+pub(crate) use store::{orphan, sweep};
 pub(crate) use waiting::waiting;

@@ -260,11 +260,8 @@ pub(super) async fn digests(
     Ok((position, found.collect()))
 }
 
-/// Deletes some of what is left of feeds whose consumer is gone, beside the sequencer; gives how many rows.
-pub(crate) async fn sweep(db: &mut PgConnection) -> Result<u64, Fault> {
-    sqlx::query!("select pg_advisory_xact_lock($1)", locks::SEQUENCER)
-        .fetch_one(&mut *db)
-        .await?;
+/// A feed whose consumer is gone or has another one.
+pub(crate) async fn orphan(db: &mut PgConnection) -> Result<Option<FeedId>, Fault> {
     let orphan = sqlx::query_scalar!(
         "
         select id
@@ -273,28 +270,53 @@ pub(crate) async fn sweep(db: &mut PgConnection) -> Result<u64, Fault> {
            and not exists (select from consumer c where c.feed_id = f.id)
          limit 1"
     )
-    .fetch_optional(&mut *db)
+    .fetch_optional(db)
     .await?;
-    let Some(orphan) = orphan else { return Ok(0) };
-    let changes = sqlx::query!(
-        "
-        delete from change
-         where ctid = any (array(select ctid from change where feed_id = $1 limit 5000))",
-        orphan,
+    Ok(orphan.map(FeedId))
+}
+
+/// Deletes some of what is left of an orphan, on one replica at a time; gives how many rows. The sequencer passes such feeds over, so their
+/// changes go without its lock, which is waited for in the end alone: a round that began before may still give places.
+pub(crate) async fn sweep(orphan: FeedId, db: &mut PgConnection) -> Result<u64, Fault> {
+    let mine = sqlx::query_scalar!(
+        r#"select pg_try_advisory_xact_lock($1) as "mine!""#,
+        locks::FEED_SWEEP
     )
-    .execute(&mut *db)
-    .await?
-    .rows_affected();
+    .fetch_one(&mut *db)
+    .await?;
+    if !mine {
+        return Ok(0);
+    }
+    let changes = sweep_changes(orphan, db).await?;
     if changes > 0 {
         return Ok(changes);
     }
-    let digests = sqlx::query!("delete from feed_digest where feed_id = $1", orphan)
+    sqlx::query!("select pg_advisory_xact_lock($1)", locks::SEQUENCER)
+        .fetch_one(&mut *db)
+        .await?;
+    let late = sweep_changes(orphan, db).await?;
+    if late > 0 {
+        return Ok(late);
+    }
+    let digests = sqlx::query!("delete from feed_digest where feed_id = $1", orphan.0)
         .execute(&mut *db)
         .await?
         .rows_affected();
-    let feeds = sqlx::query!("delete from feed where id = $1", orphan)
+    let feeds = sqlx::query!("delete from feed where id = $1", orphan.0)
         .execute(&mut *db)
         .await?
         .rows_affected();
     Ok(digests + feeds)
+}
+
+async fn sweep_changes(feed: FeedId, db: &mut PgConnection) -> Result<u64, Fault> {
+    let done = sqlx::query!(
+        "
+        delete from change
+         where ctid = any (array(select ctid from change where feed_id = $1 limit 5000))",
+        feed.0,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
 }

@@ -12,3 +12,5 @@ pub(crate) const SEQUENCER: i64 = 0x646f_6f72_0004;
 pub(crate) const CONSUMERS: i64 = 0x646f_6f72_0005;
 /// Clients that register themselves, one after the other: their number is bounded.
 pub(crate) const REGISTRATION: i64 = 0x646f_6f72_0006;
+/// Whoever deletes what is left of feeds that nobody reads any more.
+pub(crate) const FEED_SWEEP: i64 = 0x646f_6f72_0007;

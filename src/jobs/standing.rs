@@ -37,6 +37,9 @@ const SELDOM: Duration = Duration::from_millis(40);
 const JOT: Duration = Duration::from_secs(2);
 /// Between two sweeps.
 const SWEEP: Duration = Duration::from_secs(60);
+/// Between two looks for feeds that nobody reads any more, and between two batches of what is deleted of one.
+const CLEAR: Duration = Duration::from_secs(5);
+const BREATH: Duration = Duration::from_millis(100);
 
 /// Between two looks at whether an application is to be told of a logout.
 const TELL: Duration = Duration::from_millis(500);
@@ -49,6 +52,7 @@ pub(crate) fn start(app: &App) {
     keep(app, number_changes);
     keep(app, forget_old_things);
     keep(app, reseal);
+    keep(app, clear_feeds);
     keep(app, keep_keys);
     keep(app, rotate_keys);
     keep(app, write_uses);
@@ -106,6 +110,30 @@ async fn forget_old_things(app: App) {
             tracing::warn!(cause = %fault, "what has expired could not be deleted; trying again later");
         }
     }
+}
+
+/// Deletes what is left of feeds whose consumer is gone or has another view. A feed may be as large as the directory: nothing is in its way.
+async fn clear_feeds(app: App) {
+    loop {
+        let pause = match db::within(clear_some(&app)).await {
+            Ok(0) => CLEAR,
+            Ok(_) => BREATH,
+            Err(fault) => {
+                tracing::warn!(cause = %fault, "a feed that nobody reads could not be deleted; trying again later");
+                CLEAR
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn clear_some(app: &App) -> Result<u64, Fault> {
+    let orphan = consumers::orphan(&mut *app.pool.acquire().await?).await?;
+    let Some(orphan) = orphan else { return Ok(0) };
+    let mut tx = app.pool.begin().await?;
+    let cleared = consumers::sweep(orphan, &mut tx).await?;
+    tx.commit().await?;
+    Ok(cleared)
 }
 
 /// People from before this release, and those whom a replica of an older one still makes, are found by search from then on.
@@ -283,14 +311,6 @@ pub(crate) async fn sweep(app: &App) -> Result<(), Fault> {
     let grace_ended = now - app.config.tokens.refresh_token_grace.time();
     while spend::sweep(grace_ended, now, &mut *app.pool.acquire().await?).await? > 0 {}
     while idempotency::sweep(now, &mut *app.pool.acquire().await?).await? > 0 {}
-    loop {
-        let mut tx = app.pool.begin().await?;
-        let swept = consumers::sweep(&mut tx).await?;
-        tx.commit().await?;
-        if swept == 0 {
-            break;
-        }
-    }
     while throttle::sweep(
         &app.config.throttle,
         app.clock.now(),

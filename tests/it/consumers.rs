@@ -518,6 +518,53 @@ async fn a_consumer_says_how_far_it_is() {
     digest.problem(404, "not-found");
 }
 
+/// A feed may be as large as the directory: deleting it waits for nobody's numbering, and no numbering waits for it.
+#[tokio::test]
+async fn what_is_left_of_a_feed_is_deleted_beside_the_numbering() {
+    let server = Server::start().await;
+    for n in 0..3 {
+        server.user(json!({ "username": format!("u{n}") })).await;
+    }
+    let client = consumer(&server, "billing", json!({ "name": "username" })).await;
+    let mut copy = Copy::with(&server, client.token(&[("scope", "users:read")]).await);
+    eventually(SOON, "everybody is in it", async || {
+        copy.page("").await;
+        copy.people.len() == 3
+    })
+    .await;
+    let mut tables = server.tables().await;
+    let count = async |tables: &mut PgConnection, sql: &'static str| {
+        sqlx::query_scalar::<_, i64>(sql)
+            .fetch_one(tables)
+            .await
+            .unwrap()
+    };
+    // As a round that takes long would.
+    let mut numbering = server.tables().await;
+    sqlx::query("select pg_advisory_lock(x'646f6f720004'::bigint)")
+        .execute(&mut numbering)
+        .await
+        .unwrap();
+    let token = server.admin_token().await;
+    let path = "/api/v1/consumers/billing";
+    let removed = server.call(Method::DELETE, path, &token, None).await;
+    assert_eq!(removed.status, 204);
+    eventually(3 * SOON, "its changes are gone", async || {
+        let sql = "select count(*) from change where feed_id <> 0";
+        count(&mut tables, sql).await == 0
+    })
+    .await;
+    sqlx::query("select pg_advisory_unlock(x'646f6f720004'::bigint)")
+        .execute(&mut numbering)
+        .await
+        .unwrap();
+    eventually(3 * SOON, "and then the feed", async || {
+        let sql = "select (select count(*) from feed where id <> 0) + (select count(*) from feed_digest where feed_id <> 0)";
+        count(&mut tables, sql).await == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_writer_waits_until_a_consumer_has_the_change() {
     let server = Server::start().await;

@@ -29,6 +29,7 @@ impl Statements {
             "schema_floor",
             "_sqlx_migrations",
             "event",
+            "from feed f",
         ];
         all.into_iter()
             .filter(|sql| !sql.is_empty() && !jobs.iter().any(|job| sql.contains(job)))

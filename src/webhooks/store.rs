@@ -426,19 +426,93 @@ pub(super) async fn dead(
     Ok(rows.into_iter().map(Into::into).collect())
 }
 
-/// All letters, those given up included.
-pub(super) async fn letters(id: Uuid, db: &mut PgConnection) -> Result<Vec<Letter>, Fault> {
-    let rows = sqlx::query_as!(
-        LetterRow,
+/// Whose letters there are, and whether each was given up.
+pub(super) async fn letters(id: Uuid, db: &mut PgConnection) -> Result<Vec<(UserId, bool)>, Fault> {
+    let rows = sqlx::query!(
         r#"
-        select user_id as "user_id: UserId", attempts, failed_at, next_attempt_at, dead_at, error
+        select user_id as "user_id: UserId", dead_at is not null as "dead!"
           from webhook_letter
          where webhook_id = $1"#,
         id,
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(Into::into).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.dead))
+        .collect())
+}
+
+pub(super) async fn letter(
+    id: Uuid,
+    user: UserId,
+    db: &mut PgConnection,
+) -> Result<Option<Letter>, Fault> {
+    let row = sqlx::query_as!(
+        LetterRow,
+        r#"
+        select user_id as "user_id: UserId", attempts, failed_at, next_attempt_at, dead_at, error
+          from webhook_letter
+         where webhook_id = $1
+           and user_id = $2"#,
+        id,
+        user.0,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(Into::into))
+}
+
+/// At most `limit` people whose letters are due next, without those who are `busy`, and when.
+pub(super) async fn next_letters(
+    id: Uuid,
+    busy: &[UserId],
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<(UserId, OffsetDateTime)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select user_id as "user_id: UserId", next_attempt_at
+          from webhook_letter
+         where webhook_id = $1
+           and dead_at is null
+           and user_id <> all ($2)
+         order by next_attempt_at
+         limit $3"#,
+        id,
+        &busy.iter().map(|user| user.0).collect::<Vec<_>>(),
+        limit,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.user_id, row.next_attempt_at))
+        .collect())
+}
+
+/// Has those letters tried now whose first failure is no older than that.
+pub(super) async fn hurry_letters(
+    id: Uuid,
+    failed_since: OffsetDateTime,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update webhook_letter
+           set next_attempt_at = $3
+         where webhook_id = $1
+           and dead_at is null
+           and failed_at >= $2
+           and next_attempt_at > $3",
+        id,
+        failed_since,
+        now,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn keep_letter(

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -34,8 +35,6 @@ const PLACES: usize = 16;
 const PLACES_FOR_LETTERS: usize = 4;
 /// Changes that are read in one go.
 const PAGE: i64 = 64;
-/// Letters that may wait; with more, the feed waits.
-const MOST_WAITING: usize = 1_000;
 /// Between two looks at the clock and at what there is to keep.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -50,6 +49,13 @@ enum Source {
 struct Job {
     change: Change,
     source: Source,
+}
+
+/// How a person's letter stands; the rest of it lies in the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Waiting,
+    GivenUp,
 }
 
 struct Attempt {
@@ -70,7 +76,10 @@ struct Worker {
     reader: Reader,
     feed: Track,
     replay: Option<Track>,
-    letters: HashMap<UserId, Letter>,
+    /// Whose letters there are: any number, so no more of them is held here.
+    letters: HashMap<UserId, Fate>,
+    /// When the next letter is due; `None`: none is waiting.
+    next_letter_at: Option<OffsetDateTime>,
     queue: VecDeque<Job>,
     /// People of whom a message is under way, and what waits for its end.
     busy: HashSet<UserId>,
@@ -92,7 +101,8 @@ pub(super) async fn run(
     mut orders: watch::Receiver<Order>,
 ) -> Result<(), Fault> {
     let order = orders.borrow_and_update().clone();
-    let Some(mut worker) = Worker::begin(app, replica, pulse, order).await? else {
+    let begun = db::within(Worker::begin(app, replica, pulse, order)).await?;
+    let Some(mut worker) = begun else {
         return Ok(());
     };
     let result = worker.work(&mut orders).await;
@@ -117,13 +127,14 @@ impl Worker {
         let Some(sealed) = store::secrets(order.id, &mut db).await? else {
             return Ok(None);
         };
-        let letters = store::letters(order.id, &mut db).await?;
+        let letters = fates(order.id, &mut db).await?;
         drop(db);
         let mut worker = Self {
             url: order.url.parse().map_err(|_| strange())?,
             feed: Track::from(order.position),
             replay: order.replay_position.map(Track::from),
-            letters: letters.into_iter().map(|l| (l.user, l)).collect(),
+            next_letter_at: Some(app.clock.now()),
+            letters,
             app,
             replica,
             pulse,
@@ -162,7 +173,6 @@ impl Worker {
             db::within(self.send()).await?;
             db::within(self.keep_now_and_then()).await?;
             let news = self.app.news.after(self.reader.feed, self.feed.read_to());
-            let waits_for_news = self.at_end && self.reads_feed();
             tokio::select! {
                 Some(ended) = self.under_way.join_next(), if !self.under_way.is_empty() => {
                     // A task that panicked took its job along: all is read anew from what was kept.
@@ -171,12 +181,12 @@ impl Worker {
                 }
                 told = orders.changed() => {
                     if told.is_err() {
-                        return self.finish().await;
+                        return db::within(self.finish()).await;
                     }
                     let order = orders.borrow_and_update().clone();
                     db::within(self.told(order)).await?;
                 }
-                () = news, if waits_for_news => self.at_end = false,
+                () = news, if self.at_end => self.at_end = false,
                 () = sleep(TICK) => {}
             }
         }
@@ -207,8 +217,10 @@ impl Worker {
             return Ok(());
         }
         self.send_letters(now).await?;
+        let began = clock::monotonic();
         while self.under_way.len() < PLACES {
-            if self.queue.is_empty() && !self.read().await? {
+            // Pages of nobody but people whose letters wait come one after the other; what was passed over is kept in between.
+            if self.queue.is_empty() && (began.elapsed() > TICK || !self.read().await?) {
                 break;
             }
             let Some(job) = self.queue.pop_front() else {
@@ -219,14 +231,9 @@ impl Worker {
         Ok(())
     }
 
-    fn reads_feed(&self) -> bool {
-        let waiting = self.letters.values().filter(|l| l.dead_at.is_none());
-        waiting.count() < MOST_WAITING
-    }
-
     /// Reads on in the feed, else in what is replayed; gives whether there was anything.
     async fn read(&mut self) -> Result<bool, Fault> {
-        if !self.at_end && self.reads_feed() {
+        if !self.at_end {
             let from = self.feed.read_to();
             let mut db = self.app.pool.acquire().await?;
             let page = self.reader.read(from, PAGE, &mut db).await?;
@@ -272,7 +279,7 @@ impl Worker {
             if let Some(older) = self.held.insert(user, job) {
                 self.close(&older);
             }
-        } else if self.letters.get(&user).is_some_and(|l| l.dead_at.is_none()) {
+        } else if self.letters.get(&user) == Some(&Fate::Waiting) {
             self.close(&job);
         } else {
             self.begin_message(job)?;
@@ -298,16 +305,29 @@ impl Worker {
     /// Tries some of the letters whose time has come.
     async fn send_letters(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
         let free = PLACES_FOR_LETTERS.saturating_sub(self.letters_under_way);
-        let due = self.letters.values().filter(|letter| {
-            letter.dead_at.is_none()
-                && letter.next_attempt_at <= now
-                && !self.busy.contains(&letter.user)
-        });
-        let due: Vec<UserId> = due.take(free).map(|letter| letter.user).collect();
+        if free == 0 || self.next_letter_at.is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        let mut next = self.next_letters(free + 1).await?.into_iter().peekable();
+        let mut due = Vec::new();
+        while let Some((user, _)) = next.next_if(|(_, at)| due.len() < free && *at <= now) {
+            due.push(user);
+        }
+        self.next_letter_at = next.peek().map(|(_, at)| *at);
         if !due.is_empty() {
             self.begin_letters(&due).await?;
         }
         Ok(())
+    }
+
+    /// The letters that are due next, and when; without those of people of whom a message is under way.
+    async fn next_letters(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(UserId, OffsetDateTime)>, Fault> {
+        let busy: Vec<UserId> = self.busy.iter().copied().collect();
+        let mut db = self.app.pool.acquire().await?;
+        store::next_letters(self.order.id, &busy, limit as i64, &mut db).await
     }
 
     async fn begin_letters(&mut self, users: &[UserId]) -> Result<(), Fault> {
@@ -332,20 +352,16 @@ impl Worker {
     /// Tries a receiver that is down with one message: the next of the feed, else the letter that has waited longest.
     async fn probe(&mut self, now: OffsetDateTime) -> Result<(), Fault> {
         self.drop_queue();
-        if self.reads_feed() {
-            let from = self.feed.read_to();
-            let mut db = self.app.pool.acquire().await?;
-            let page = self.reader.read(from, 1, &mut db).await?;
-            drop(db);
-            if let Some(change) = page.changes.into_iter().next() {
-                self.feed.read([change.position], change.position);
-                let source = Source::Feed;
-                return self.begin_or_hold(Job { change, source }).await;
-            }
+        let from = self.feed.read_to();
+        let mut db = self.app.pool.acquire().await?;
+        let page = self.reader.read(from, 1, &mut db).await?;
+        drop(db);
+        if let Some(change) = page.changes.into_iter().next() {
+            self.feed.read([change.position], change.position);
+            let source = Source::Feed;
+            return self.begin_or_hold(Job { change, source }).await;
         }
-        let waiting = self.letters.values().filter(|l| l.dead_at.is_none());
-        let longest = waiting.min_by_key(|letter| letter.next_attempt_at);
-        if let Some(user) = longest.map(|letter| letter.user) {
+        if let Some((user, _)) = self.next_letters(1).await?.pop() {
             return self.begin_letters(&[user]).await;
         }
         // Nothing to try it with: it is asked again when there is something.
@@ -383,7 +399,7 @@ impl Worker {
         self.order.last_delivered_at = Some(now);
         let was_down = self.order.failures >= DOWN;
         self.order.failures = 0;
-        self.order.failing_since = None;
+        let failing_since = self.order.failing_since.take();
         self.order.next_attempt_at = None;
         if self.letters.remove(&user).is_some() {
             let mut db = self.app.pool.acquire().await?;
@@ -391,9 +407,10 @@ impl Worker {
         }
         if was_down {
             // What failed because it was down is sent now.
-            for letter in self.letters.values_mut().filter(|l| l.dead_at.is_none()) {
-                letter.next_attempt_at = now;
-            }
+            let since = failing_since.unwrap_or(now);
+            let mut db = self.app.pool.acquire().await?;
+            store::hurry_letters(self.order.id, since, now, &mut db).await?;
+            self.next_letter_at = Some(now);
             tracing::info!(webhook.id = %self.order.id, "a webhook's receiver is back");
         }
         Ok(())
@@ -424,21 +441,31 @@ impl Worker {
             self.drop_queue();
         }
         // A receiver that is down says nothing about one person.
-        let before = self.letters.get(&job.change.user_id);
-        let attempts = before.map_or(0, |letter| letter.attempts) + i32::from(!was_down);
+        let user = job.change.user_id;
+        let mut db = self.app.pool.acquire().await?;
+        let before = if self.letters.contains_key(&user) {
+            store::letter(self.order.id, user, &mut db).await?
+        } else {
+            None
+        };
+        let attempts = before.as_ref().map_or(0, |letter| letter.attempts) + i32::from(!was_down);
         let wait = retry_after(attempts, asked, random::bytes::<1>()[0]);
         let letter = Letter {
-            user: job.change.user_id,
+            user,
             attempts,
             failed_at: before.map_or(now, |letter| letter.failed_at),
             next_attempt_at: now + wait.unwrap_or_default(),
             dead_at: wait.is_none().then_some(now),
             error: error.to_string(),
         };
-        let mut db = self.app.pool.acquire().await?;
         store::keep_letter(self.order.id, &letter, &mut db).await?;
         drop(db);
-        self.letters.insert(letter.user, letter);
+        let fate = Fate::of(&letter);
+        if fate == Fate::Waiting {
+            let due = letter.next_attempt_at;
+            self.next_letter_at = Some(self.next_letter_at.map_or(due, |at| at.min(due)));
+        }
+        self.letters.insert(user, fate);
         if error.is_gone() {
             let cx = Cx::internal(&self.app, Actor::System);
             operations::pause_because_gone(self.order.id, &cx).await?;
@@ -498,8 +525,8 @@ impl Worker {
             self.queue.retain(|job| job.source != Source::Replay);
             self.held.retain(|_, job| job.source != Source::Replay);
             let mut db = self.app.pool.acquire().await?;
-            let letters = store::letters(order.id, &mut db).await?;
-            self.letters = letters.into_iter().map(|l| (l.user, l)).collect();
+            self.letters = fates(order.id, &mut db).await?;
+            self.next_letter_at = Some(self.app.clock.now());
         }
         if order.consumer.is_some() {
             let cx = Cx::internal(&self.app, Actor::System);
@@ -530,4 +557,20 @@ impl Worker {
         self.kept = clock::monotonic();
         Ok(())
     }
+}
+
+impl Fate {
+    fn of(letter: &Letter) -> Self {
+        if letter.dead_at.is_none() {
+            Self::Waiting
+        } else {
+            Self::GivenUp
+        }
+    }
+}
+
+async fn fates(id: Uuid, db: &mut PgConnection) -> Result<HashMap<UserId, Fate>, Fault> {
+    let letters = store::letters(id, db).await?;
+    let fate = |dead| if dead { Fate::GivenUp } else { Fate::Waiting };
+    Ok(letters.into_iter().map(|(user, dead)| (user, fate(dead))).collect())
 }

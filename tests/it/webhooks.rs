@@ -1,6 +1,6 @@
 //! Webhooks: signed, in order for each person, tried again, never in each other's way, never inside the network.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -427,6 +427,55 @@ async fn one_persons_failure_keeps_nobody_else_waiting() {
     sink.knows(&ada, 3).await;
     assert_eq!(attempts(&sink), [1, 2, 3], "the newest alone is told");
     until(&server, &made, "no letter", |s| s["waiting"] == 0).await;
+}
+
+#[tokio::test]
+async fn any_number_of_refused_people_keeps_nobody_else_waiting() {
+    let server = server().await;
+    let sink = Sink::start().await;
+    let made = webhook_with(&server, json!({ "url": sink.url, "paused": true })).await;
+    // Two of three, so that the receiver never counts as down.
+    let count = 1_560;
+    let names: Vec<String> = (0..count)
+        .map(|n| {
+            let refused = if n % 3 == 0 { "taken" } else { "refused" };
+            format!("{refused}-{n}")
+        })
+        .collect();
+    server.crowd(&names).await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let still = broken.clone();
+    sink.replies(move |message| {
+        let name = message.body["data"]["user"]["username"].as_str();
+        let refused = name.is_some_and(|name| name.starts_with("refused"));
+        Reply::Status(if refused && still.load(Ordering::SeqCst) {
+            422
+        } else {
+            204
+        })
+    });
+    change(&server, &made, json!({ "paused": false })).await;
+    let refused = count * 2 / 3;
+    eventually(Duration::from_secs(120), "all are refused", async || {
+        look(&server, &made).await["status"]["waiting"] == refused
+    })
+    .await;
+    let last = server.user(json!({ "username": "last" })).await;
+    sink.knows(&last, 1).await;
+    until(&server, &made, "up to date", |s| {
+        s["behind_since"].is_null() && s["state"] == "delivering"
+    })
+    .await;
+    // When their time comes they are told, a few at a time.
+    broken.store(false, Ordering::SeqCst);
+    server.clock.advance(time::Duration::seconds(10));
+    eventually(Duration::from_secs(120), "no letters", async || {
+        look(&server, &made).await["status"]["waiting"] == 0
+    })
+    .await;
+    let taken = sink.taken();
+    let told: HashSet<&str> = taken.iter().map(Message::user).collect();
+    assert_eq!(told.len(), count + 1);
 }
 
 #[tokio::test]

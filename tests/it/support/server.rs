@@ -195,6 +195,22 @@ impl Server {
         answer.json()
     }
 
+    /// People with these usernames, some at a time: a batch begins nothing for which its time is not enough.
+    pub(crate) async fn crowd(&self, usernames: &[String]) {
+        let token = self.admin_token().await;
+        for some in usernames.chunks(50) {
+            let create = |name| json!({ "op": "create", "user": { "username": name } });
+            let operations: Vec<Value> = some.iter().map(create).collect();
+            let body = json!({ "operations": operations });
+            let path = "/api/v1/users/batch";
+            let made = self.call(Method::POST, path, &token, Some(body)).await;
+            let made = made.json();
+            let results = made["results"].as_array().expect("a list");
+            let wrong = results.iter().find(|result| result["status"] != 201);
+            assert_eq!(wrong, None);
+        }
+    }
+
     /// A person with a password.
     pub(crate) async fn user_with_password(&self, fields: Value, password: &str) -> Value {
         let user = self.user(fields).await;

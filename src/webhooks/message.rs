@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::signature::SigningSecret;
 use crate::events::Change;
 use crate::fetch::{Post, Purpose};
-use crate::kernel::clock;
+use crate::kernel::{FeedId, clock};
 
 /// A message before it is signed; its id stays the same however often it is sent.
 pub(super) struct Message {
@@ -18,9 +18,10 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Tells of a change. One that is replayed has an id of its own: a receiver that remembers ids takes it again.
-    pub(super) fn of(change: &Change, webhook: Uuid, replay: Option<i32>) -> Self {
-        let mut id = format!("chg_{}_{}", change.position, webhook.simple());
+    /// Tells of a change. One that is replayed, or told anew in another view, has an id of its own: a receiver that remembers ids takes it.
+    pub(super) fn of(change: &Change, feed: FeedId, webhook: Uuid, replay: Option<i32>) -> Self {
+        // The places of a consumer's new feed are those that everybody's had.
+        let mut id = format!("chg_{}_{}_{}", feed.0, change.position, webhook.simple());
         if let Some(replay) = replay {
             id.push_str(&format!("_{replay}"));
         }

@@ -291,7 +291,8 @@ impl Worker {
         let now = self.app.clock.now();
         let secrets = secrets::open(&self.app.sealing, self.order.id, &self.sealed, now)?;
         let replay = (job.source == Source::Replay).then_some(self.order.replays);
-        let post = Message::of(&job.change, self.order.id, replay).sign(&secrets, now);
+        let message = Message::of(&job.change, self.reader.feed, self.order.id, replay);
+        let post = message.sign(&secrets, now);
         self.busy.insert(job.change.user_id);
         let (app, url) = (self.app.clone(), self.url.clone());
         let probe = self.order.failures >= DOWN;

@@ -970,11 +970,27 @@ async fn a_consumers_webhook_shows_its_view_and_nothing_else() {
         sink.of(&ada).pop().unwrap().body["data"]["user"] == renamed
     })
     .await;
+    assert_eq!(kept(&sink)[ada["id"].as_str().unwrap()], renamed);
     // Without the consumer there is no webhook.
     call(&server, Method::DELETE, "/api/v1/consumers/billing", None).await;
     call(&server, Method::GET, &path(&made, ""), None)
         .await
         .problem(404, "not-found");
+}
+
+/// A receiver's copy by the rules of docs/propagation.md: a message once, by its id, and nothing older over what is newer.
+fn kept(sink: &Sink) -> HashMap<String, Value> {
+    let (mut ids, mut copy) = (HashSet::new(), HashMap::new());
+    for message in sink.taken() {
+        let known = copy.get(message.user());
+        let newer = known.is_some_and(|(version, _)| *version > message.version());
+        if ids.insert(message.id.clone()) && !newer {
+            let user = message.body["data"]["user"].clone();
+            copy.insert(message.user().to_owned(), (message.version(), user));
+        }
+    }
+    let people = copy.into_iter().map(|(id, (_, user))| (id, user));
+    people.collect()
 }
 
 /// Four writers, the server killed in their midst, then server and database together: what the receiver has is the directory, and nobody

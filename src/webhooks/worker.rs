@@ -343,11 +343,30 @@ impl Worker {
         }
         drop(db);
         for change in changes {
+            self.close_older(&change);
             self.letters_under_way += 1;
             let source = Source::Letter;
             self.begin_message(Job { change, source })?;
         }
         Ok(())
+    }
+
+    /// What was read of this person before stands for nothing any more: sent after their letter, it would be older after newer.
+    fn close_older(&mut self, newest: &Change) {
+        let is_older = |job: &Job| {
+            job.change.user_id == newest.user_id && job.change.position <= newest.position
+        };
+        let (older, queue) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition(is_older);
+        self.queue = queue;
+        let mut older: VecDeque<Job> = older;
+        if self.held.get(&newest.user_id).is_some_and(is_older) {
+            older.extend(self.held.remove(&newest.user_id));
+        }
+        for job in &older {
+            self.close(job);
+        }
     }
 
     /// Tries a receiver that is down with one message: the next of the feed, else the letter that has waited longest.

@@ -813,6 +813,59 @@ async fn nobody_is_met_at_an_older_version_after_a_newer_one() {
     .await;
 }
 
+/// What was read of a person while the receiver was slow is not sent after their letter, which was newer.
+#[tokio::test]
+async fn what_waits_behind_a_slow_receiver_is_overtaken_by_a_letter() {
+    let server = server().await;
+    let sink = Sink::start().await;
+    let made = webhook(&server, &sink.url).await;
+    sink.replies(|_| Reply::Status(422));
+    let ada = server.user(json!({ "username": "ada" })).await;
+    until(&server, &made, "a letter", |s| s["waiting"] == 1).await;
+    // She is read behind more people than may be under way, all of whom the receiver lets wait.
+    change(&server, &made, json!({ "paused": true })).await;
+    let mut before = Vec::new();
+    for n in 0..20 {
+        before.push(server.user(json!({ "username": format!("p{n}") })).await);
+    }
+    let id = ada["id"].clone();
+    sink.replies(move |message| {
+        if message.body["data"]["user_id"] == id {
+            Reply::Status(204)
+        } else {
+            Reply::Later
+        }
+    });
+    patch(&server, &ada, json!({ "name": "Ada 2" })).await;
+    let numbered = async |version: i64| {
+        let feed = call(&server, Method::GET, "/api/v1/changes", None).await;
+        let feed = feed.json();
+        let items = feed["items"].as_array().unwrap();
+        let hers = items.iter().find(|c| c["user_id"] == ada["id"]).cloned();
+        hers.is_some_and(|change| change["version"] == version)
+    };
+    eventually(SOON, "her change has its place", async || numbered(2).await).await;
+    change(&server, &made, json!({ "paused": false })).await;
+    eventually(SOON, "the receiver is busy", async || {
+        sink.sent().len() >= 17
+    })
+    .await;
+    patch(&server, &ada, json!({ "name": "Ada 3" })).await;
+    eventually(SOON, "the newer one too", async || numbered(3).await).await;
+    server.clock.advance(time::Duration::seconds(10));
+    sink.knows(&ada, 3).await;
+    sink.answers();
+    for person in &before {
+        sink.knows(person, 1).await;
+    }
+    until(&server, &made, "up to date", |s| {
+        s["behind_since"].is_null() && s["waiting"] == 0
+    })
+    .await;
+    let hers: Vec<i64> = sink.of(&ada).iter().map(Message::version).collect();
+    assert!(hers.is_sorted(), "{hers:?}");
+}
+
 #[tokio::test]
 async fn replicas_share_webhooks_and_take_over() {
     let one = server().await;

@@ -15,6 +15,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use super::eventually;
 
@@ -67,6 +68,8 @@ pub(crate) enum Reply {
     Elsewhere,
     /// Nothing, for a minute.
     Hang,
+    /// 204, when the sink is told to answer.
+    Later,
 }
 
 type Behaviour = Arc<dyn Fn(&Message) -> Reply + Send + Sync>;
@@ -80,6 +83,7 @@ pub(crate) struct Sink {
 struct Inner {
     messages: Mutex<Vec<Message>>,
     behaviour: Mutex<Behaviour>,
+    answers: watch::Sender<bool>,
 }
 
 impl Sink {
@@ -88,6 +92,7 @@ impl Sink {
         let inner = Arc::new(Inner {
             messages: Mutex::new(Vec::new()),
             behaviour: Mutex::new(Arc::new(|_| Reply::Status(204))),
+            answers: watch::Sender::new(false),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/in", listener.local_addr().unwrap());
@@ -102,6 +107,11 @@ impl Sink {
     /// From now on it answers so.
     pub(crate) fn replies(&self, behaviour: impl Fn(&Message) -> Reply + Send + Sync + 'static) {
         *self.inner.behaviour.lock().unwrap() = Arc::new(behaviour);
+    }
+
+    /// Answers what waits for it, from now on at once.
+    pub(crate) fn answers(&self) {
+        self.inner.answers.send_replace(true);
     }
 
     /// All that was sent to it.
@@ -159,7 +169,7 @@ async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
     };
     let behaviour = inner.behaviour.lock().unwrap().clone();
     let reply = behaviour(&message);
-    message.taken = matches!(reply, Reply::Status(200..=299));
+    message.taken = matches!(reply, Reply::Status(200..=299) | Reply::Later);
     inner.messages.lock().unwrap().push(message);
     match reply {
         Reply::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
@@ -170,6 +180,11 @@ async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes) 
         Reply::Elsewhere => {
             let header = [("location", "/elsewhere")];
             (StatusCode::TEMPORARY_REDIRECT, header).into_response()
+        }
+        Reply::Later => {
+            let mut answers = inner.answers.subscribe();
+            let _ = answers.wait_for(|answers| *answers).await;
+            StatusCode::NO_CONTENT.into_response()
         }
         Reply::Hang => {
             tokio::time::sleep(Duration::from_secs(60)).await;

@@ -87,6 +87,8 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
+const NOT_OF_ITS_FEED: &str = "Expected a next of the consumer's feed.";
+
 /// `PUT /api/v1/changes/position`: the consumer has applied its feed up to a `next`.
 #[utoipa::path(put, path = "/api/v1/changes/position", tag = "changes", request_body = AcknowledgementShape, responses((status = 200, description = "Noted; it never goes back. How far behind the consumer is since", body = LagShape), ApiRefusals, BodyRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn acknowledge(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
@@ -96,8 +98,7 @@ pub(crate) async fn acknowledge(cx: Cx, body: JsonBody) -> Result<Response, Prob
     let consumer = registered(&cx).await?;
     let next = next.as_ref().and_then(Value::as_str).unwrap_or("");
     let position = consumer.reader().place_of(next, &cx);
-    let position =
-        position.map_err(|_| wrong("/next", "Expected a next of the consumer's feed."))?;
+    let position = position.map_err(|_| wrong("/next", NOT_OF_ITS_FEED))?;
     let at = operations::acknowledge(&consumer, position, &cx).await?;
     Ok(private(lag(&at.lag)))
 }
@@ -227,6 +228,7 @@ impl From<ConsumerError> for Problem {
     fn from(error: ConsumerError) -> Self {
         match error {
             ConsumerError::Unknown => Self::new(ProblemKind::NotFound),
+            ConsumerError::NotYet => wrong("/next", NOT_OF_ITS_FEED),
             ConsumerError::ScopesMissing => Self::new(ProblemKind::Forbidden)
                 .detail("Consumers are registered by callers that hold all of Doorward's scopes."),
             ConsumerError::View(wrong) => {

@@ -24,6 +24,8 @@ pub(super) const MOST_BUCKETS: i32 = BUCKETS as i32;
 #[derive(Debug)]
 pub(crate) enum ConsumerError {
     Unknown,
+    /// The consumer's feed has not come as far as that.
+    NotYet,
     /// The caller does not hold all of Doorward's scopes.
     ScopesMissing,
     View(Vec<BadView>),
@@ -164,13 +166,15 @@ pub(crate) async fn acknowledge(
 ) -> Result<Standing, ConsumerError> {
     let word = News::acknowledged(consumer.feed, position);
     let mut connection = cx.connection().await?;
-    store::acknowledge(consumer.feed, position, &word, cx.now, &mut connection)
-        .await?
-        .ok_or(ConsumerError::Unknown)?;
-    cx.app.news.hear(&word);
-    store::standing(&consumer.name, cx.now, &mut connection)
-        .await?
-        .ok_or(ConsumerError::Unknown)
+    let at = store::acknowledge(consumer.feed, position, &word, cx.now, &mut connection).await?;
+    if at.is_some() {
+        cx.app.news.hear(&word);
+    }
+    let stands = store::standing(&consumer.name, cx.now, &mut connection).await?;
+    match at {
+        None if stands.is_some() => Err(ConsumerError::NotYet),
+        _ => stands.ok_or(ConsumerError::Unknown),
+    }
 }
 
 /// The digests of a consumer's copy by buckets, all of them, and the place that they are of.

@@ -106,7 +106,8 @@ pub(super) async fn delete(name: &str, db: &mut PgConnection) -> Result<(), Faul
     Ok(())
 }
 
-/// The consumer of this feed has applied it up to `position`; it never goes back. Gives where it is then; `None`: there is no such consumer.
+/// The consumer of this feed has applied it up to `position`; it never goes back. Gives where it is then; `None`: there is no such consumer,
+/// or its feed has not come as far.
 pub(super) async fn acknowledge(
     feed: FeedId,
     position: i64,
@@ -120,6 +121,7 @@ pub(super) async fn acknowledge(
             update consumer
                set position = greatest(position, $2), acknowledged_at = $3
              where feed_id = $1
+               and $2 <= (select coalesce(f.filled_to, h.position) from feed f cross join feed_head h where f.id = $1)
             returning position
         )
         select position as "position!"

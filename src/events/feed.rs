@@ -96,6 +96,9 @@ pub(crate) struct Page {
     pub(crate) next: i64,
     /// Whether there was no more at the time.
     pub(crate) at_end: bool,
+    /// Whether the feed has not come as far as the place that was read from: the database is an older one than the reader has met, and what
+    /// comes at the places up to there would be passed over.
+    pub(crate) is_behind: bool,
 }
 
 impl Reader {
@@ -125,6 +128,7 @@ impl Reader {
             next: if at_end { head.max(last) } else { last },
             changes: self.with_people(places, db).await?,
             at_end,
+            is_behind: after > head,
         })
     }
 
@@ -204,7 +208,7 @@ impl Reader {
 pub(super) fn not_of_this_feed() -> Problem {
     Problem::new(ProblemKind::InvalidQuery).parameter(
         "after",
-        "This is not a cursor of this feed. Where the view has changed, begin anew, without a cursor.",
+        "This is not a cursor of this feed. Where the view has changed, or the directory was restored from a backup, begin anew, without a cursor.",
     )
 }
 

@@ -55,6 +55,11 @@ pub(crate) async fn changes(
         None => 0,
     };
     if wants_events(&headers) {
+        // Asked before the stream begins: in its midst nobody could be told.
+        let page = reader.read(after, 0, &mut *cx.connection().await?).await?;
+        if page.is_behind {
+            return Err(super::feed::not_of_this_feed());
+        }
         return Ok(stream::answer(reader, after, limit, &cx));
     }
     let page = read(&reader, after, limit, Duration::from_secs(wait), &cx).await?;
@@ -88,6 +93,9 @@ async fn read(
     let mut page = reader
         .read(after, limit, &mut *cx.connection().await?)
         .await?;
+    if page.is_behind {
+        return Err(super::feed::not_of_this_feed());
+    }
     while page.changes.is_empty() && !wait.is_zero() {
         let news = async {
             tokio::select! {

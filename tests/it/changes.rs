@@ -310,6 +310,45 @@ async fn what_is_asked_of_the_feed_is_bounded_and_ours() {
     assert_eq!(made["version"], 1);
 }
 
+/// A database that was restored, or failed over without its last changes, gives places out anew: whoever has read past them is told so.
+#[tokio::test]
+async fn a_cursor_of_a_future_that_was_lost_is_refused() {
+    let (before, restored) = (Server::start().await, Server::start().await);
+    for n in 0..3 {
+        before.user(json!({ "username": format!("u{n}") })).await;
+    }
+    restored.user(json!({ "username": "u0" })).await;
+    let mut copies = Vec::new();
+    for (server, people) in [(&before, 3), (&restored, 1)] {
+        let mut copy = Copy::of(server).await;
+        eventually(SOON, "they have their places", async || {
+            copy.page("").await;
+            copy.people.len() == people
+        })
+        .await;
+        copy.catch_up("").await;
+        copies.push(copy);
+    }
+    let token = restored.token("users:read").await;
+    let ask = async |next: &str, query: &str, accept: &str| {
+        let path = format!("{CHANGES}?after={next}{query}");
+        let request = restored.request(Method::GET, &path).bearer_auth(&token);
+        Answer::of(request.header("accept", accept)).await
+    };
+    let past = copies[0].next.clone().unwrap();
+    for (query, accept) in [
+        ("", "application/json"),
+        ("&wait=20", "application/json"),
+        ("", "text/event-stream"),
+    ] {
+        let problem = ask(&past, query, accept).await.problem(400, "invalid-query");
+        assert_eq!(problem["errors"][0]["parameter"], "after", "{query} {accept}");
+    }
+    let present = copies[1].next.clone().unwrap();
+    let page = ask(&present, "", "application/json").await;
+    assert_eq!((page.status, &page.json()["items"]), (200, &json!([])));
+}
+
 /// A replica that loses power in the middle of a round holds the sequencer's lock no longer than PostgreSQL believes in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_replica_lost_in_the_middle_of_a_round_stops_no_numbering() {

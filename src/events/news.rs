@@ -33,9 +33,9 @@ impl News {
         Self(watch::Sender::new(Heard::default()))
     }
 
-    /// The word that these feeds have moved on to `head`.
-    pub(super) fn moved(head: i64, feeds: &BTreeSet<FeedId>) -> String {
-        let mut word = format!("moved {head}");
+    /// The word that these feeds have moved on from `before` to `head`, and no other.
+    pub(super) fn moved(before: i64, head: i64, feeds: &BTreeSet<FeedId>) -> String {
+        let mut word = format!("numbered {head} {before}");
         for feed in feeds {
             word.push(' ');
             word.push_str(&feed.0.to_string());
@@ -54,17 +54,23 @@ impl News {
         let Some(position) = parts.next().and_then(|p| p.parse::<i64>().ok()) else {
             return;
         };
-        let feeds = parts.filter_map(|id| id.parse().ok()).map(FeedId);
         self.0.send_modify(|heard| {
             let map = match kind {
-                Some("moved") => {
+                Some("numbered") => {
+                    let Some(before) = parts.next().and_then(|p| p.parse().ok()) else {
+                        return;
+                    };
+                    // A word between the last one and this one was missed: any feed may have moved.
+                    if before > heard.head {
+                        heard.missed = before;
+                    }
                     heard.head = heard.head.max(position);
                     &mut heard.feeds
                 }
                 Some("acknowledged") => &mut heard.acknowledged,
                 _ => return,
             };
-            for feed in feeds {
+            for feed in parts.filter_map(|id| id.parse().ok()).map(FeedId) {
                 let known = map.entry(feed).or_insert(0);
                 *known = position.max(*known);
             }
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn a_reader_is_woken_by_its_own_feed() {
         let (news, a, b) = (News::new(), FeedId(1), FeedId(2));
-        news.hear(&News::moved(5, &BTreeSet::from([a])));
+        news.hear(&News::moved(0, 5, &BTreeSet::from([a])));
         assert!(is_ready(news.after(a, 4)));
         assert!(!is_ready(news.after(a, 5)));
         assert!(!is_ready(news.after(b, 4)), "another's change is none");
@@ -128,9 +134,32 @@ mod tests {
         assert!(!is_ready(news.after(b, 4)), "that was heard of");
         news.reached(6);
         assert!(is_ready(news.after(b, 5)), "a word was missed");
-        news.hear("moved x");
-        news.hear("nonsense 9 1");
+        for nonsense in [
+            "numbered x",
+            "numbered 9",
+            "numbered 9 x 1",
+            "nonsense 9 1 1",
+            "",
+        ] {
+            news.hear(nonsense);
+        }
         assert!(!is_ready(news.after(a, 6)));
+    }
+
+    #[test]
+    fn a_word_about_one_feed_hides_no_missed_word_about_another() {
+        let (news, a, b) = (News::new(), FeedId(1), FeedId(2));
+        let only = |feed| BTreeSet::from([feed]);
+        news.hear(&News::moved(0, 5, &only(a)));
+        // The word that b has moved on to 6 is lost.
+        news.hear(&News::moved(6, 7, &only(a)));
+        news.reached(7);
+        assert!(is_ready(news.after(b, 5)));
+        assert!(!is_ready(news.after(b, 6)));
+        // Told twice, by this replica's sequencer and by the database.
+        news.hear(&News::moved(6, 7, &only(a)));
+        news.hear(&News::moved(7, 8, &only(a)));
+        assert!(!is_ready(news.after(b, 6)));
     }
 
     #[test]

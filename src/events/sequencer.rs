@@ -126,7 +126,7 @@ async fn number(db: &mut PgConnection) -> Result<(usize, bool, Option<String>), 
         more |= full;
         moved.insert(feed);
     }
-    let word = (!moved.is_empty()).then(|| News::moved(head, &moved));
+    let word = (!moved.is_empty()).then(|| News::moved(first - 1, head, &moved));
     Ok((taken, more, word))
 }
 

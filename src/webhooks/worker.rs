@@ -37,6 +37,8 @@ const PLACES_FOR_LETTERS: usize = 4;
 const PAGE: i64 = 64;
 /// Between two looks at the clock and at what there is to keep.
 const TICK: Duration = Duration::from_millis(100);
+/// Without news for so long, the feed is read all the same: words are good for speed, nothing depends on them.
+const REREAD: Duration = Duration::from_secs(5);
 
 /// Where a message comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,8 +88,9 @@ struct Worker {
     held: HashMap<UserId, Job>,
     under_way: JoinSet<Attempt>,
     letters_under_way: usize,
-    /// Whether the feed held no more when it was last read.
+    /// Whether the feed held no more when it was last read, and when that was.
     at_end: bool,
+    read_at: Instant,
     /// Whether there is something to keep, and when that was last done.
     changed: bool,
     kept: Instant,
@@ -146,6 +149,7 @@ impl Worker {
             under_way: JoinSet::new(),
             letters_under_way: 0,
             at_end: false,
+            read_at: clock::monotonic(),
             changed: false,
             kept: clock::monotonic(),
             order,
@@ -233,12 +237,13 @@ impl Worker {
 
     /// Reads on in the feed, else in what is replayed; gives whether there was anything.
     async fn read(&mut self) -> Result<bool, Fault> {
-        if !self.at_end {
+        if !self.at_end || self.read_at.elapsed() >= REREAD {
             let from = self.feed.read_to();
             let mut db = self.app.pool.acquire().await?;
             let page = self.reader.read(from, PAGE, &mut db).await?;
             drop(db);
             self.at_end = page.at_end;
+            self.read_at = clock::monotonic();
             self.changed |= page.next > from;
             let places = page.changes.iter().map(|change| change.position);
             self.feed.read(places, page.next);

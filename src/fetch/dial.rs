@@ -2,8 +2,7 @@
 //! look-up, so a name that answers otherwise the second time changes nothing (DNS rebinding; checklist 159, 161).
 
 use std::future::Future;
-use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +16,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tower::Service;
@@ -25,6 +23,7 @@ use url::Host;
 
 use super::FetchError;
 use super::guard::Guard;
+use super::lookup::{self, Lookups, Resolver};
 use super::wire::Wire;
 use crate::config::Fetch;
 use crate::kernel::Fault;
@@ -35,35 +34,42 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ONE_OF_SEVERAL: Duration = Duration::from_secs(1);
 /// Addresses of a name that are tried.
 const TRIES: usize = 3;
-/// Look-ups under way. The system's can't be called off, so each keeps its place until it ends by itself.
-const LOOKUPS: usize = 64;
-
-type Found = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
-/// Gives a name's addresses: the system's resolver, or a test's.
-pub(super) type Lookup = Arc<dyn Fn(String) -> Found + Send + Sync>;
 
 /// Makes the connections.
 #[derive(Clone)]
-pub(super) struct Dialer(Arc<Parts>);
+pub(super) struct Dialer {
+    parts: Arc<Parts>,
+    lookups: Lookups,
+}
 
 struct Parts {
     guard: Guard,
-    lookup: Lookup,
     tls: TlsConnector,
 }
 
 impl Dialer {
     pub(super) fn new(settings: &Fetch) -> Result<Self, Fault> {
-        Self::looking_up(settings, system_lookup())
+        Self::looking_up(settings, lookup::system())
     }
 
     /// With another resolver.
-    pub(super) fn looking_up(settings: &Fetch, lookup: Lookup) -> Result<Self, Fault> {
-        Ok(Self(Arc::new(Parts {
+    pub(super) fn looking_up(settings: &Fetch, resolver: Resolver) -> Result<Self, Fault> {
+        let parts = Parts {
             guard: Guard::new(settings),
-            lookup,
             tls: TlsConnector::from(Arc::new(tls(settings)?)),
-        })))
+        };
+        Ok(Self {
+            parts: Arc::new(parts),
+            lookups: Lookups::over(resolver),
+        })
+    }
+
+    /// The same with look-ups of its own: those of others are not in their way.
+    pub(super) fn apart(&self) -> Self {
+        Self {
+            parts: self.parts.clone(),
+            lookups: self.lookups.apart(),
+        }
     }
 
     /// The addresses behind a host that may be connected to now; the first refusal where there is none.
@@ -76,14 +82,16 @@ impl Dialer {
         let found = match host {
             Host::Ipv4(ip) => vec![IpAddr::V4(ip)],
             Host::Ipv6(ip) => vec![IpAddr::V6(ip)],
-            Host::Domain(name) => (self.0.lookup)(name.to_owned())
+            Host::Domain(name) => self
+                .lookups
+                .find(name)
                 .await
                 .map_err(|_| FetchError::Name)?,
         };
         let mut refusal = FetchError::Name;
         let mut permitted = Vec::new();
         for ip in found.into_iter().rev() {
-            match self.0.guard.check(ip, port, https) {
+            match self.parts.guard.check(ip, port, https) {
                 Ok(()) => permitted.insert(0, SocketAddr::new(ip, port)),
                 Err(refused) => {
                     tracing::info!(address = %ip, port, cause = %refused, "an address is not connected to");
@@ -124,7 +132,7 @@ impl Dialer {
             Host::Ipv4(ip) => ServerName::from(IpAddr::V4(ip)),
             Host::Ipv6(ip) => ServerName::from(IpAddr::V6(ip)),
         };
-        let greeted = self.0.tls.connect(name, stream).await;
+        let greeted = self.parts.tls.connect(name, stream).await;
         let stream = greeted.map_err(|e| FetchError::Tls(e.to_string()))?;
         Ok(Wire::Tls(Box::new(stream)))
     }
@@ -160,22 +168,6 @@ async fn reach(addresses: &[SocketAddr]) -> Result<TcpStream, FetchError> {
         }
     }
     Err(failure)
-}
-
-fn system_lookup() -> Lookup {
-    let places = Arc::new(Semaphore::new(LOOKUPS));
-    Arc::new(move |name| {
-        let places = places.clone();
-        Box::pin(async move {
-            let place = places.acquire_owned().await.map_err(io::Error::other)?;
-            let looked_up = tokio::task::spawn_blocking(move || {
-                let _place = place;
-                let found = (name.as_str(), 0).to_socket_addrs()?;
-                Ok(found.map(|address| address.ip()).collect())
-            });
-            looked_up.await.map_err(io::Error::other)?
-        })
-    })
 }
 
 /// TLS 1.2 and 1.3 against the system's roots and those that the settings add.

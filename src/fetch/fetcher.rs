@@ -35,6 +35,9 @@ const UNWANTED: usize = 16 * 1024;
 /// How long such an answer is waited for.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// Messages to webhooks under way: 64 webhooks with 16 changes and 4 letters each, so that no receiver waits for another's place.
+const WEBHOOKS: usize = 64 * (16 + 4);
+
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("Doorward/", env!("CARGO_PKG_VERSION")));
 
@@ -57,22 +60,42 @@ pub(crate) struct Post {
 
 /// The one outbound client, held by the program.
 pub(crate) struct Fetcher {
-    client: Client<Dialer, Full<Bytes>>,
     dialer: Dialer,
     pub(super) patience: Duration,
-    pub(super) places: Places,
+    pub(super) lanes: Lanes,
     meters: Arc<Meters>,
 }
 
-/// Exchanges under way, each purpose apart: hung webhooks keep nobody's keys from being fetched.
-pub(super) struct Places {
-    keys: Semaphore,
-    logout: Semaphore,
-    pub(super) webhook: Semaphore,
+/// Each purpose apart: hung webhooks keep nobody's keys from being fetched.
+pub(super) struct Lanes {
+    keys: Lane,
+    logout: Lane,
+    pub(super) webhook: Lane,
 }
 
-impl Places {
-    fn of(&self, purpose: Purpose) -> &Semaphore {
+/// What a purpose has to itself: look-ups and connections, and places for exchanges under way.
+pub(super) struct Lane {
+    client: Client<Dialer, Full<Bytes>>,
+    pub(super) places: Semaphore,
+}
+
+impl Lane {
+    fn new(dialer: &Dialer, places: usize) -> Self {
+        let client = legacy::Builder::new(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_PER_HOST)
+            .http1_max_buf_size(LONGEST_HEAD)
+            .build(dialer.apart());
+        Self {
+            client,
+            places: Semaphore::new(places),
+        }
+    }
+}
+
+impl Lanes {
+    fn of(&self, purpose: Purpose) -> &Lane {
         match purpose {
             Purpose::Keys => &self.keys,
             Purpose::Logout => &self.logout,
@@ -88,21 +111,14 @@ impl Fetcher {
     }
 
     pub(super) fn dialing(dialer: Dialer, meters: Arc<Meters>) -> Self {
-        let client = legacy::Builder::new(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .http1_max_buf_size(LONGEST_HEAD)
-            .build(dialer.clone());
         Self {
-            client,
+            lanes: Lanes {
+                keys: Lane::new(&dialer, 32),
+                logout: Lane::new(&dialer, 64),
+                webhook: Lane::new(&dialer, WEBHOOKS),
+            },
             dialer,
             patience: PATIENCE,
-            places: Places {
-                keys: Semaphore::new(32),
-                logout: Semaphore::new(64),
-                webhook: Semaphore::new(512),
-            },
             meters,
         }
     }
@@ -177,10 +193,11 @@ impl Fetcher {
         read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, FetchError>,
     ) -> Result<T, FetchError> {
         let started = clock::monotonic();
-        let places = self.places.of(purpose);
+        let lane = self.lanes.of(purpose);
         let exchange = async {
-            let _place = places.acquire().await.map_err(|_| FetchError::Busy)?;
-            let response = self
+            let place = lane.places.acquire().await;
+            let _place = place.map_err(|_| FetchError::Busy)?;
+            let response = lane
                 .client
                 .request(request)
                 .await
@@ -188,7 +205,7 @@ impl Fetcher {
             read(response).await
         };
         let result = timeout(self.patience, exchange).await.unwrap_or_else(|_| {
-            let waits = places.available_permits() == 0;
+            let waits = lane.places.available_permits() == 0;
             Err(if waits {
                 FetchError::Busy
             } else {

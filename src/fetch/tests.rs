@@ -13,8 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use super::dial::{Dialer, Lookup};
+use super::dial::Dialer;
 use super::fetcher::PATIENCE;
+use super::lookup::Resolver;
 use super::{Destination, Document, FetchError, Fetcher, Post, Purpose};
 use crate::config::Fetch;
 use crate::meters::Meters;
@@ -37,7 +38,7 @@ fn fetcher(settings: &Fetch) -> Fetcher {
 }
 
 /// Resolves each name to the next of these answers, and to the last from then on.
-fn answering(answers: &[&str]) -> Lookup {
+fn answering(answers: &[&str]) -> Resolver {
     let mut answers: Vec<IpAddr> = answers.iter().rev().map(|a| a.parse().unwrap()).collect();
     let next = Mutex::new(move || {
         if answers.len() > 1 {
@@ -46,10 +47,7 @@ fn answering(answers: &[&str]) -> Lookup {
             answers[0]
         }
     });
-    Arc::new(move |_| {
-        let ip = next.lock().unwrap()();
-        Box::pin(async move { Ok(vec![ip]) })
-    })
+    Arc::new(move |_| Ok(vec![next.lock().unwrap()()]))
 }
 
 /// Answers every connection's every request with these bytes; gives its address and what was asked.
@@ -199,9 +197,9 @@ async fn a_name_that_answers_otherwise_the_second_time_is_refused_at_the_connect
 async fn of_several_addresses_only_the_permitted_are_tried() {
     // S-161
     let (address, _) = serving(json("{}")).await;
-    let lookup: Lookup = Arc::new(|_| {
+    let lookup: Resolver = Arc::new(|_| {
         let found = ["10.0.0.1", "::1", "127.0.0.1"].map(|a| a.parse().unwrap());
-        Box::pin(async move { Ok(found.to_vec()) })
+        Ok(found.to_vec())
     });
     let dialer = Dialer::looking_up(&open(), lookup).unwrap();
     let fetcher = Fetcher::dialing(dialer, Arc::new(Meters::new()));
@@ -331,7 +329,7 @@ async fn a_purpose_has_places_of_its_own() {
     let (live, _) = serving(json("{}")).await;
     let mut fetcher = fetcher(&open());
     fetcher.patience = Duration::from_millis(300);
-    fetcher.places.webhook = Semaphore::new(1);
+    fetcher.lanes.webhook.places = Semaphore::new(1);
     let post = || Post {
         purpose: Purpose::Webhook,
         content_type: "application/json",

@@ -327,10 +327,7 @@ impl Worker {
     }
 
     /// The letters that are due next, and when; without those of people of whom a message is under way.
-    async fn next_letters(
-        &self,
-        limit: usize,
-    ) -> Result<Vec<(UserId, OffsetDateTime)>, Fault> {
+    async fn next_letters(&self, limit: usize) -> Result<Vec<(UserId, OffsetDateTime)>, Fault> {
         let busy: Vec<UserId> = self.busy.iter().copied().collect();
         let mut db = self.app.pool.acquire().await?;
         store::next_letters(self.order.id, &busy, limit as i64, &mut db).await
@@ -403,6 +400,10 @@ impl Worker {
         if job.source == Source::Letter {
             self.letters_under_way -= 1;
         }
+        if matches!(result, Err(FetchError::Busy)) {
+            self.put_back(attempt.job, now);
+            return Ok(());
+        }
         let id = self.order.id.to_string();
         self.app.meters.webhook_delivered(&id, result.is_ok());
         self.changed = true;
@@ -418,6 +419,21 @@ impl Worker {
             self.queue.push_front(held);
         }
         Ok(())
+    }
+
+    /// What found no place was no attempt, and says nothing about the receiver.
+    fn put_back(&mut self, job: Job, now: OffsetDateTime) {
+        let newer = self.held.remove(&job.change.user_id);
+        if job.source == Source::Letter {
+            self.next_letter_at = Some(now);
+        } else if newer.is_some() {
+            self.close(&job);
+        } else {
+            self.queue.push_front(job);
+        }
+        if let Some(newer) = newer {
+            self.queue.push_front(newer);
+        }
     }
 
     async fn received(&mut self, user: UserId, now: OffsetDateTime) -> Result<(), Fault> {
@@ -597,5 +613,8 @@ impl Fate {
 async fn fates(id: Uuid, db: &mut PgConnection) -> Result<HashMap<UserId, Fate>, Fault> {
     let letters = store::letters(id, db).await?;
     let fate = |dead| if dead { Fate::GivenUp } else { Fate::Waiting };
-    Ok(letters.into_iter().map(|(user, dead)| (user, fate(dead))).collect())
+    Ok(letters
+        .into_iter()
+        .map(|(user, dead)| (user, fate(dead)))
+        .collect())
 }

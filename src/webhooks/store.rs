@@ -309,8 +309,8 @@ pub(super) async fn places_between(
           from change c
           join webhook w on w.feed_id = c.feed_id
          where w.id = $1
-           and ($2::timestamptz is null or c.occurred_at >= $2)
-           and ($3::timestamptz is null or c.occurred_at < $3)",
+           and c.occurred_at >= coalesce($2::timestamptz, '-infinity')
+           and c.occurred_at < coalesce($3::timestamptz, 'infinity')",
         id,
         since,
         before,

@@ -341,8 +341,13 @@ async fn a_cursor_of_a_future_that_was_lost_is_refused() {
         ("&wait=20", "application/json"),
         ("", "text/event-stream"),
     ] {
-        let problem = ask(&past, query, accept).await.problem(400, "invalid-query");
-        assert_eq!(problem["errors"][0]["parameter"], "after", "{query} {accept}");
+        let problem = ask(&past, query, accept)
+            .await
+            .problem(400, "invalid-query");
+        assert_eq!(
+            problem["errors"][0]["parameter"], "after",
+            "{query} {accept}"
+        );
     }
     let present = copies[1].next.clone().unwrap();
     let page = ask(&present, "", "application/json").await;

@@ -729,6 +729,13 @@ async fn a_range_is_replayed_by_places_or_times() {
     let answer = replay(json!({ "since": since })).await;
     assert_eq!(answer.json(), json!({ "people": 2 }));
     sink.takes(11).await;
+    // A feed may be as large as the directory: times have an index, as places do.
+    let sql = "select count(*) from pg_indexes where tablename = 'change' and indexdef like '%(feed_id, occurred_at)'";
+    let indexes: i64 = sqlx::query_scalar(sql)
+        .fetch_one(&mut server.tables().await)
+        .await
+        .unwrap();
+    assert_eq!(indexes, 1);
     // Whoever changed since lies elsewhere: they were told of the newer already.
     for body in [
         json!({}),

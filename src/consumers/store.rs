@@ -199,7 +199,7 @@ pub(super) async fn progress(
 ) -> Result<Option<Progress>, Fault> {
     let row = sqlx::query!(
         r#"
-        select h.position as head, f.filled_to is null as "ready!", c.position as acknowledged,
+        select h.position as "head!", f.filled_to is null as "ready!", c.position as acknowledged,
                exists (select from change n where n.feed_id = 0 and n.bucket = person_bucket($2) and n.user_id = $2 and n.version >= $3) as "numbered!",
                (select n.position from change n where n.feed_id = c.feed_id and n.bucket = person_bucket($2) and n.user_id = $2) as place
           from consumer c

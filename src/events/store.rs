@@ -26,16 +26,32 @@ pub(super) struct Place {
     pub(super) occurred_at: OffsetDateTime,
 }
 
-/// Whether there is something to number or a feed to fill, and the newest place.
-pub(super) async fn look(db: &mut PgConnection) -> Result<(bool, i64), Fault> {
-    let row = sqlx::query!(
+/// What a look at the outbox shows.
+pub(super) struct Look {
+    /// The first event after the place that was looked from.
+    pub(super) first: Option<i64>,
+    /// The last number that was drawn for an event, whether or not its transaction has committed.
+    pub(super) drawn: i64,
+    /// Whether there is a feed to fill.
+    pub(super) filling: bool,
+    /// The newest place.
+    pub(super) head: i64,
+}
+
+/// Looks for something to number after `from`, or a feed to fill. By the index: the table is as long as all that an old snapshot still sees.
+pub(super) async fn look(from: i64, db: &mut PgConnection) -> Result<Look, Fault> {
+    let look = sqlx::query_as!(
+        Look,
         r#"
-        select exists (select from event) or exists (select from feed f join consumer c on c.feed_id = f.id where f.filled_to is not null) as "work!",
-               (select position from feed_head) as "head!""#
+        select (select id from event where id > $1 order by id limit 1) as first,
+               (select case when is_called then last_value else 0 end from event_position_seq) as "drawn!",
+               exists (select from feed f join consumer c on c.feed_id = f.id where f.filled_to is not null) as "filling!",
+               (select position from feed_head) as "head!""#,
+        from,
     )
     .fetch_one(db)
     .await?;
-    Ok((row.work, row.head))
+    Ok(look)
 }
 
 /// Whether this transaction is the one that may number.
@@ -48,19 +64,24 @@ pub(super) async fn try_lock(db: &mut PgConnection) -> Result<bool, Fault> {
     .await?)
 }
 
-/// Takes at most `limit` committed events out of the outbox, in the order in which they were appended.
-pub(super) async fn take(limit: i64, db: &mut PgConnection) -> Result<Vec<Event>, Fault> {
+/// Takes at most `limit` committed events after `from` out of the outbox, in the order in which they were appended.
+pub(super) async fn take(
+    from: i64,
+    limit: i64,
+    db: &mut PgConnection,
+) -> Result<Vec<Event>, Fault> {
     let rows = sqlx::query!(
         r#"
         with taken as (
             delete from event
-             where id in (select id from event order by id limit $1)
+             where id in (select id from event where id > $2 order by id limit $1)
             returning id, type, user_id, version, occurred_at, fields
         )
         select type, user_id as "user_id: UserId", version, occurred_at, fields
           from taken
          order by id"#,
         limit,
+        from,
     )
     .fetch_all(db)
     .await?;
@@ -94,14 +115,10 @@ pub(super) async fn feeds(db: &mut PgConnection) -> Result<Vec<Feed>, Fault> {
     Ok(feeds.collect())
 }
 
-/// Moves the head on by `places` and gives where it is since.
-pub(super) async fn advance(places: i64, db: &mut PgConnection) -> Result<i64, Fault> {
-    Ok(sqlx::query_scalar!(
-        "update feed_head set position = position + $1 returning position",
-        places
-    )
-    .fetch_one(db)
-    .await?)
+/// The newest place in any feed.
+pub(super) async fn head(db: &mut PgConnection) -> Result<i64, Fault> {
+    let head = sqlx::query_scalar!(r#"select position as "head!" from feed_head"#);
+    Ok(head.fetch_one(db).await?)
 }
 
 /// Gives each of these people their newest place in the feed that it names, and brings that feed's digests up to it. A person has at

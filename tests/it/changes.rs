@@ -354,6 +354,92 @@ async fn a_cursor_of_a_future_that_was_lost_is_refused() {
     assert_eq!((page.status, &page.json()["items"]), (200, &json!([])));
 }
 
+/// Whoever holds an old snapshot (`pg_dump`) keeps what was numbered in the way: a look that began before it would take longer and longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_old_snapshot_makes_no_look_longer() {
+    let server = Server::start().await;
+    let mut dump = server.tables().await;
+    let mut dump = dump.begin().await.unwrap();
+    sqlx::query("set transaction isolation level repeatable read")
+        .execute(&mut *dump)
+        .await
+        .unwrap();
+    sqlx::query("select count(*) from event, feed_head")
+        .execute(&mut *dump)
+        .await
+        .unwrap();
+    let token = server.admin_token().await;
+    let people = 600;
+    let names: Vec<String> = (0..people).map(|n| format!("u{n}")).collect();
+    server.crowd(&names).await;
+    let ada = server.user(json!({ "username": "ada" })).await;
+    let mut copy = Copy::of(&server).await;
+    eventually(LATER, "all have their places", async || {
+        copy.catch_up("limit=1000").await;
+        copy.people.len() == people + 1
+    })
+    .await;
+    // Entries of the outbox's index that a look or a round steps over.
+    let mut tables = server.tables().await;
+    let mut before = (0, 0);
+    eventually(LATER, "looks are short", async || {
+        let name = Value::from(uuid::Uuid::new_v4().to_string());
+        patch(&server, &token, &ada, json!({ "nickname": name })).await;
+        let sql = "select idx_scan, idx_tup_read from pg_stat_user_indexes where indexrelname = 'event_pkey'";
+        let (scans, read): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut tables).await.unwrap();
+        if scans - before.0 < 30 {
+            return false;
+        }
+        let each = (read - before.1) / (scans - before.0);
+        before = (scans, read);
+        each < people as i64 / 4
+    })
+    .await;
+    eventually(SOON, "and she is told of", async || {
+        copy.catch_up("").await;
+        copy.versions.get(ada["id"].as_str().unwrap()) > Some(&1)
+    })
+    .await;
+    dump.rollback().await.unwrap();
+}
+
+/// A change that commits long after its number was drawn is numbered late, not missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_commits_late_is_numbered_late() {
+    let server = Server::start().await;
+    let token = server.admin_token().await;
+    let held = server.user(json!({ "username": "held" })).await;
+    let other = server.user(json!({ "username": "other" })).await;
+    let mut copy = Copy::of(&server).await;
+    eventually(SOON, "both are there", async || {
+        copy.page("").await;
+        copy.people.len() == 2
+    })
+    .await;
+    // The audit row comes after the event, and waits.
+    let mut tables = server.tables().await;
+    let mut lock = tables.begin().await.unwrap();
+    sqlx::query("lock table audit in share mode")
+        .execute(&mut *lock)
+        .await
+        .unwrap();
+    let gone = path(&held);
+    let late = server.call(Method::DELETE, &gone, &token, None);
+    let meanwhile = async {
+        // Until looks begin after it.
+        lock.execute("select pg_sleep(3)").await.unwrap();
+        lock.rollback().await.unwrap();
+    };
+    let (late, ()) = tokio::join!(late, meanwhile);
+    assert_eq!(late.status, 204, "{}", late.text);
+    patch(&server, &token, &other, json!({ "name": "Other" })).await;
+    eventually(SOON, "both changes", async || {
+        copy.page("").await;
+        copy.people.len() == 1 && copy.versions.values().all(|version| *version == 2)
+    })
+    .await;
+}
+
 /// A replica that loses power in the middle of a round holds the sequencer's lock no longer than PostgreSQL believes in it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_replica_lost_in_the_middle_of_a_round_stops_no_numbering() {

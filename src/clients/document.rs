@@ -384,29 +384,6 @@ impl std::str::FromStr for CodeOnly {
     }
 }
 
-/// JSON merge patch (RFC 7396): `null` removes a member, objects are merged, everything else replaces.
-pub(super) fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
-    for (name, value) in patch {
-        match value {
-            Value::Null => {
-                target.remove(&name);
-            }
-            Value::Object(inner) => {
-                // RFC 7396 §2: what is no object becomes an empty one first.
-                if !target.get(&name).is_some_and(Value::is_object) {
-                    target.insert(name.clone(), Value::Object(Map::new()));
-                }
-                if let Some(Value::Object(existing)) = target.get_mut(&name) {
-                    merge(existing, inner);
-                }
-            }
-            other => {
-                target.insert(name, other);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::document::{OWNED, merge};
+use super::document::OWNED;
 use super::rank::{self, Rank};
 use super::{Client, Registration, RegistrationError, StoredSecret, store};
 use crate::audit::{self, Action, Change, Target};
@@ -14,7 +14,7 @@ use crate::db::{self, OnConstraint, Rule, Topic};
 use crate::http::IfMatch;
 use crate::idempotency::{Claim, ClaimError};
 use crate::kernel::span::Span;
-use crate::kernel::{ClientId, Fault, Secret, TokenHash, random};
+use crate::kernel::{ClientId, Fault, Secret, TokenHash, object, random};
 
 /// Secrets that are good at one time, so that one is exchanged for another without an outage.
 const MOST_SECRETS: usize = 2;
@@ -105,7 +105,7 @@ pub(crate) async fn create_from(
             detail: "The server sets this member.".to_owned(),
         })
         .collect();
-    match Registration::from_json(without_owned(&document)) {
+    match Registration::from_json(object::without(&document, &OWNED)) {
         Ok(registration) if wrong.is_empty() => register(registration, claim, cx).await,
         Ok(_) => Err(ClientError::Invalid(wrong)),
         Err(more) => {
@@ -232,7 +232,11 @@ pub(crate) async fn update(
         store::end_secrets(id, Some(cx.now), cx.now, &mut tx).await?;
         secrets.clear();
     }
-    let change = changed(&was, &is);
+    let (was, is) = object::differing(&was, &is);
+    let change = Change {
+        before: Some(Value::Object(was)),
+        after: Some(Value::Object(is)),
+    };
     audit::record(
         Action::ClientUpdated,
         Target::Client(id),
@@ -388,7 +392,7 @@ fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
         Update::Revise(revise) => return revise(before).map_err(ClientError::Invalid),
         Update::Merge(patch) => {
             let mut document = before.registration.to_json();
-            let further = without_owned(&patch);
+            let further = object::without(&patch, &OWNED);
             // Of the two ways to publish keys, the one that is sent takes the other's place.
             for (sent, other) in [("jwks", "jwks_uri"), ("jwks_uri", "jwks")] {
                 if further.get(sent).is_some_and(|v| !v.is_null()) && !further.contains_key(other) {
@@ -399,11 +403,11 @@ fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
             if further.contains_key("token_endpoint_auth_method") {
                 document.remove("token_endpoint_auth_signing_alg");
             }
-            merge(&mut document, further);
+            object::merge(&mut document, further);
             (patch, document)
         }
         Update::Replace(whole) => {
-            let document = without_owned(&whole);
+            let document = object::without(&whole, &OWNED);
             (whole, document)
         }
     };
@@ -425,26 +429,5 @@ fn apply(before: &Client, update: Update) -> Result<Registration, ClientError> {
             wrong.extend(more);
             Err(ClientError::Invalid(wrong))
         }
-    }
-}
-
-fn without_owned(document: &Map<String, Value>) -> Map<String, Value> {
-    let writable = document
-        .iter()
-        .filter(|(name, _)| !OWNED.contains(&name.as_str()));
-    writable.map(|(n, v)| (n.clone(), v.clone())).collect()
-}
-
-/// The members that differ: as they were, and as they are.
-fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> Change {
-    let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
-        let differing = of.iter().filter(|(name, v)| other.get(*name) != Some(v));
-        Some(Value::Object(
-            differing.map(|(n, v)| (n.clone(), v.clone())).collect(),
-        ))
-    };
-    Change {
-        before: differing(before, after),
-        after: differing(after, before),
     }
 }

@@ -5,6 +5,7 @@ pub mod fault;
 pub(crate) mod id;
 pub(crate) mod json;
 pub(crate) mod network;
+pub(crate) mod object;
 pub(crate) mod random;
 pub(crate) mod redirect;
 pub(crate) mod scope;

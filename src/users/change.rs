@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::attributes::judge_attributes;
 use super::model::{Fields, Status, User};
-use super::operations::{UNIQUE, Update, UserError, apply, changed, check_rank, overtaken};
+use super::operations::{UNIQUE, Update, UserError, apply, check_rank, overtaken};
 use super::store::{self, Row};
 use super::{fold, index, words};
 use crate::audit::{self, Action, Change, Entry, Seals, Target};
@@ -16,7 +16,7 @@ use crate::cx::Cx;
 use crate::db::OnConstraint;
 use crate::events;
 use crate::http::IfMatch;
-use crate::kernel::{Fault, UserId};
+use crate::kernel::{Fault, UserId, object};
 use crate::keys::person;
 use crate::sessions;
 
@@ -142,7 +142,7 @@ async fn under_lock(
     })
 }
 
-/// What a change leaves behind: the names of the members that changed, for its event, and its audit row.
+/// What a change leaves behind: the names of the members that for its event, and its audit row.
 struct Told {
     members: Vec<String>,
     entry: Entry,
@@ -151,11 +151,11 @@ struct Told {
 impl Told {
     fn new(before: &User, after: &Fields, seals: &Seals, cx: &Cx) -> Self {
         let (old, new) = (before.fields.to_json(), after.to_json());
-        let (was, is) = changed(&old, &new);
+        let (was, is) = object::differing(&old, &new);
         let target = Target::Changed(before.id, before.version + 1);
         let change = Change {
-            before: Some(was),
-            after: Some(is),
+            before: Some(Value::Object(was)),
+            after: Some(Value::Object(is)),
         };
         Self {
             members: events::changed_members(&old, &new),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::model::{Address, Claims, Fields, Status, User};
 use crate::kernel::clock::rfc3339;
+use crate::kernel::object::pointer;
 use crate::kernel::{Fault, UserId};
 
 /// Members that the server owns: accepted where they are unchanged, refused by name where they are changed, and on create always.
@@ -30,7 +31,7 @@ pub(crate) struct Wrong {
 impl Wrong {
     pub(super) fn new(name: &str, detail: impl Into<String>) -> Self {
         Self {
-            pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+            pointer: pointer(name),
             detail: detail.into(),
         }
     }

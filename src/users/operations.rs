@@ -10,7 +10,7 @@ use super::document::{OWNED, Wrong};
 use super::filter::Filter;
 use super::model::{Fields, User};
 use super::password::{self, SetPassword};
-use super::patch::{self, JsonPatch, PatchError};
+use super::patch::{JsonPatch, PatchError};
 use super::search::{self, Page, Position};
 use super::{index, store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
@@ -20,7 +20,7 @@ use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
 use crate::idempotency::{Claim, ClaimError};
-use crate::kernel::{Fault, UserId};
+use crate::kernel::{Fault, UserId, object};
 use crate::keys::person;
 use crate::sessions;
 
@@ -133,7 +133,7 @@ pub(crate) async fn create(
         .filter(|name| document.contains_key(**name))
         .map(|name| Wrong::new(name, "The server sets this field."));
     let mut wrong: Vec<Wrong> = owned.collect();
-    let fields = match read(writable(&document)) {
+    let fields = match read(object::without(&document, &OWNED)) {
         Ok(fields) if wrong.is_empty() => fields,
         Ok(_) => return Err(UserError::Invalid(wrong)),
         Err(more) => {
@@ -234,7 +234,7 @@ pub(super) fn apply(before: &User, update: Update) -> Result<Fields, UserError> 
     let (sent, mut document) = match update {
         Update::Merge(patch) => {
             let mut document = before.fields.to_json();
-            patch::merge(&mut document, writable(&patch));
+            object::merge(&mut document, object::without(&patch, &OWNED));
             (patch, document)
         }
         Update::Patch(operations) => {
@@ -243,7 +243,7 @@ pub(super) fn apply(before: &User, update: Update) -> Result<Fields, UserError> 
             let Value::Object(mut sent) = whole else {
                 return Err(PatchError::Malformed("A person is an object.").into());
             };
-            let document = writable(&sent);
+            let document = object::without(&sent, &OWNED);
             for verified in ["email_verified", "phone_number_verified"] {
                 if !operations.sets(verified) {
                     sent.remove(verified);
@@ -252,7 +252,7 @@ pub(super) fn apply(before: &User, update: Update) -> Result<Fields, UserError> 
             (sent, document)
         }
         Update::Replace(whole) => {
-            let document = writable(&whole);
+            let document = object::without(&whole, &OWNED);
             // A replaced document repeats what it read: its `…_verified` speaks of the address before.
             let mut sent = whole;
             sent.remove("email_verified");
@@ -331,15 +331,6 @@ pub(super) async fn overtaken(
     UserError::Overtaken(members.into_iter().map(member).collect())
 }
 
-/// Without what the server owns.
-fn writable(document: &Map<String, Value>) -> Map<String, Value> {
-    let members = document.iter();
-    members
-        .filter(|(name, _)| !OWNED.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
-}
-
 pub(super) fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
     if concerned && !cx.actor.may_touch_admins() {
         Err(UserError::AdminsOnly)
@@ -365,19 +356,5 @@ pub(super) fn check_rank(before: &User, after: &Fields, cx: &Cx) -> Result<(), U
     admins_only(
         b.admin != after.admin || (b.admin && door(b) != door(after)),
         cx,
-    )
-}
-
-/// The members that differ: as they were, and as they are.
-pub(super) fn changed(before: &Map<String, Value>, after: &Map<String, Value>) -> (Value, Value) {
-    let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
-        of.iter()
-            .filter(|(name, value)| other.get(*name) != Some(value))
-            .map(|(n, v)| (n.clone(), v.clone()))
-            .collect()
-    };
-    (
-        Value::Object(differing(before, after)),
-        Value::Object(differing(after, before)),
     )
 }

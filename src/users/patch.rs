@@ -1,7 +1,7 @@
-//! JSON merge patch (RFC 7396) and JSON patch (RFC 6902).
+//! JSON patch (RFC 6902).
 
 use json_patch::{PatchErrorKind, PatchOperation};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::kernel::json;
 
@@ -75,29 +75,6 @@ impl JsonPatch {
     }
 }
 
-/// Applies `patch` to `target`: `null` removes a member, objects are merged, everything else replaces.
-pub(super) fn merge(target: &mut Map<String, Value>, patch: Map<String, Value>) {
-    for (name, value) in patch {
-        match value {
-            Value::Null => {
-                target.remove(&name);
-            }
-            Value::Object(inner) => {
-                // RFC 7396 §2: what is no object becomes an empty one first.
-                if !target.get(&name).is_some_and(Value::is_object) {
-                    target.insert(name.clone(), Value::Object(Map::new()));
-                }
-                if let Some(Value::Object(existing)) = target.get_mut(&name) {
-                    merge(existing, inner);
-                }
-            }
-            other => {
-                target.insert(name, other);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -105,56 +82,13 @@ mod tests {
 
     use super::*;
 
-    fn merged(target: Value, patch: Value) -> Value {
-        let (Value::Object(mut target), Value::Object(patch)) = (target, patch) else {
-            panic!("objects")
-        };
-        merge(&mut target, patch);
-        Value::Object(target)
-    }
-
-    #[test]
-    fn the_rfcs_examples() {
-        // RFC 7396, appendix A, those whose target and patch are objects.
-        for (target, patch, result) in [
-            (json!({"a":"b"}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"b"}), json!({"b":"c"}), json!({"a":"b","b":"c"})),
-            (json!({"a":"b"}), json!({"a":null}), json!({})),
-            (
-                json!({"a":"b","b":"c"}),
-                json!({"a":null}),
-                json!({"b":"c"}),
-            ),
-            (json!({"a":["b"]}), json!({"a":"c"}), json!({"a":"c"})),
-            (json!({"a":"c"}), json!({"a":["b"]}), json!({"a":["b"]})),
-            (
-                json!({"a":{"b":"c"}}),
-                json!({"a":{"b":"d","c":null}}),
-                json!({"a":{"b":"d"}}),
-            ),
-            (json!({"a":[{"b":"c"}]}), json!({"a":[1]}), json!({"a":[1]})),
-            (json!({"e":null}), json!({"a":1}), json!({"e":null,"a":1})),
-            (
-                json!({}),
-                json!({"a":{"bb":{"ccc":null}}}),
-                json!({"a":{"bb":{}}}),
-            ),
-        ] {
-            assert_eq!(
-                merged(target.clone(), patch.clone()),
-                result,
-                "{target} {patch}"
-            );
-        }
-    }
-
     fn patched(mut target: Value, patch: Value) -> Result<Value, PatchError> {
         JsonPatch::parse(patch)?.apply(&mut target)?;
         Ok(target)
     }
 
     #[test]
-    fn the_other_rfcs_examples() {
+    fn the_rfcs_examples() {
         // RFC 6902, appendix A.
         for (target, patch, result) in [
             (
@@ -288,12 +222,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_patch_applied_twice_is_a_patch_applied_once(target in object(), patch in object()) {
-            let once = merged(target, patch.clone());
-            prop_assert_eq!(merged(once.clone(), patch), once);
-        }
-
         /// Whatever lies between two documents, a patch made of their members leads from one to the other, and `test` guards each step.
         #[test]
         fn operations_lead_from_one_document_to_another(from in object(), to in object()) {
@@ -306,19 +234,6 @@ mod tests {
                 operations.push(json!({"op": "add", "path": format!("/{name}"), "value": value}));
             }
             prop_assert_eq!(patched(from, Value::Array(operations)), Ok(to));
-        }
-
-        #[test]
-        fn only_what_the_patch_names_changes(target in object(), patch in object()) {
-            let result = merged(target.clone(), patch.clone());
-            for (name, value) in target.as_object().unwrap() {
-                if patch.get(name).is_none() {
-                    prop_assert_eq!(result.get(name), Some(value));
-                }
-            }
-            for (name, value) in patch.as_object().unwrap() {
-                prop_assert_eq!(result.get(name).is_none(), value.is_null());
-            }
         }
     }
 }

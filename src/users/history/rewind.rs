@@ -71,14 +71,10 @@ mod tests {
 
     use super::*;
     use crate::audit::Told;
+    use crate::kernel::object;
 
     fn change(version: i64, before: &Map<String, Value>, after: &Map<String, Value>) -> Changed {
-        let differing = |of: &Map<String, Value>, other: &Map<String, Value>| {
-            of.iter()
-                .filter(|(name, value)| other.get(*name) != Some(value))
-                .map(|(n, v)| (n.clone(), v.clone()))
-                .collect()
-        };
+        let (before, after) = object::differing(before, after);
         Changed {
             occurred_at: OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(version),
             action: if version == 1 {
@@ -94,8 +90,8 @@ mod tests {
             via: None,
             request_id: None,
             told: Some(Told {
-                before: differing(before, after),
-                after: differing(after, before),
+                before,
+                after,
                 reason: None,
             }),
         }

@@ -1,11 +1,9 @@
 //! `/api/v1/clients`.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use axum::response::Response;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::operations::{self, ClientError, Update};
@@ -18,16 +16,15 @@ use super::{Client, store};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
-    ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, Within,
+    is_known, private,
 };
 use crate::idempotency::Claim;
 use crate::kernel::ClientId;
+use crate::kernel::object::pointer;
 use crate::kernel::span::Span;
 
 const PATH: &str = "/api/v1/clients";
-/// Clients in a page, at most and unless asked for otherwise.
-const MAX_LIMIT: i64 = 200;
-const DEFAULT_LIMIT: i64 = 50;
 /// The longest that an old secret may be promised to stay.
 const LONGEST_OVERLAP: Span = Span::days(90);
 /// RFC 5789 §3.1.
@@ -39,7 +36,7 @@ const MERGE_PATCH: &str = "application/merge-patch+json";
 /// `GET /api/v1/clients`: a page of clients, oldest first.
 #[utoipa::path(get, path = "/api/v1/clients", tag = "clients", operation_id = "list_clients", params(ClientListParams), responses((status = 200, description = "A page, with a Link to the next (RFC 8288)", body = ClientListShape), ApiRefusals), security(("bearer" = ["clients:read"])))]
 pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> {
-    let limit = limit(query.take("limit"))?;
+    let limit = query.take_limit()?;
     let after = query.take("after");
     query.finish()?;
     let after = after.map(|cursor| cx.app.cursors.decode(PATH, &cursor));
@@ -47,14 +44,13 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
         .transpose()
         .map_err(|_| invalid("after", "This is not a cursor of this list."))?;
 
-    let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut clients = store::page(after, limit + 1, &mut *cx.connection().await?).await?;
-    let more = clients.len() > size;
-    clients.truncate(size);
+    let mut clients = store::page(after, limit as i64 + 1, &mut *cx.connection().await?).await?;
+    let more = clients.len() > limit;
+    clients.truncate(limit);
     let last = clients.last().filter(|_| more);
     let next = last.map(|last| cx.app.cursors.encode(PATH, &store::Position::of(last)));
     let items: Vec<_> = clients.iter().map(Client::view).collect();
-    let mut response = private(Json(json!({ "items": items, "next": next })).into_response());
+    let mut response = private(Json(json!({ "items": items, "next": next })));
     if let Some(next) = next {
         let link = cx.app.config.issuer.join(PATH);
         let link = format!("<{link}?limit={limit}&after={next}>; rel=\"next\"");
@@ -63,16 +59,6 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
         }
     }
     Ok(response)
-}
-
-fn limit(sent: Option<String>) -> Result<i64, Problem> {
-    let Some(sent) = sent else {
-        return Ok(DEFAULT_LIMIT);
-    };
-    let limit = sent.parse().ok().filter(|limit| {
-        (1..=MAX_LIMIT).contains(limit) && sent.bytes().all(|b| b.is_ascii_digit())
-    });
-    limit.ok_or_else(|| invalid("limit", "Expected a number from 1 to 200."))
 }
 
 fn invalid(parameter: &str, detail: &'static str) -> Problem {
@@ -87,7 +73,7 @@ pub(crate) async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, CREATION, &body.value, &cx);
-    let document = object(body, &["application/json"])?;
+    let document = body.object(&["application/json"])?;
     let told = operations::create_from(document, claim.as_ref(), &cx).await?;
     let id = told.view["client_id"].as_str().unwrap_or("");
     let location = HeaderValue::try_from(format!("{PATH}/{id}"));
@@ -107,14 +93,14 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/clients/{id}", tag = "clients", operation_id = "get_client", params(("id" = String, Path, description = "The client's id"), ("If-None-Match" = Option<String>, Header, description = "Answer only where the client has changed")), responses((status = 200, description = "The client, with a strong ETag", body = ClientShape, headers(("ETag" = String, description = "The version"))), (status = 304, description = "It has not changed"), ApiRefusals), security(("bearer" = ["clients:read"])))]
 pub(crate) async fn get(
     cx: Cx,
-    At(id): At<String>,
+    At(id): At<ClientId>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let client = operations::get(&client(&id)?, &cx).await?;
+    let client = operations::get(&id, &cx).await?;
     let etag = HeaderValue::from(ETag(client.version));
     if is_known(&etag, &headers) {
         let known = (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]);
-        return Ok(private(known.into_response()));
+        return Ok(private(known));
     }
     Ok(one(&client))
 }
@@ -123,12 +109,12 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/api/v1/clients/{id}", tag = "clients", operation_id = "patch_client", params(("id" = String, Path, description = "The client's id"), ("If-Match" = Option<String>, Header, description = "Write only where the client is at this version")), request_body(content = ClientWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The client, with a strong ETag", body = ClientShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
-    At(id): At<String>,
+    At(id): At<ClientId>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let document = object(body, &[MERGE_PATCH, "application/json"])?;
-    let client = operations::update(&client(&id)?, Update::Merge(document), &if_match, &cx).await?;
+    let document = body.object(&[MERGE_PATCH, "application/json"])?;
+    let client = operations::update(&id, Update::Merge(document), &if_match, &cx).await?;
     Ok(one(&client))
 }
 
@@ -136,13 +122,12 @@ pub(crate) async fn patch(
 #[utoipa::path(put, path = "/api/v1/clients/{id}", tag = "clients", operation_id = "put_client", params(("id" = String, Path, description = "The client's id"), ("If-Match" = Option<String>, Header, description = "Write only where the client is at this version")), request_body = ClientWriteShape, responses((status = 200, description = "The client, with a strong ETag", body = ClientShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn put(
     cx: Cx,
-    At(id): At<String>,
+    At(id): At<ClientId>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let document = object(body, &["application/json"])?;
-    let client =
-        operations::update(&client(&id)?, Update::Replace(document), &if_match, &cx).await?;
+    let document = body.object(&["application/json"])?;
+    let client = operations::update(&id, Update::Replace(document), &if_match, &cx).await?;
     Ok(one(&client))
 }
 
@@ -150,34 +135,32 @@ pub(crate) async fn put(
 #[utoipa::path(delete, path = "/api/v1/clients/{id}", tag = "clients", operation_id = "delete_client", params(("id" = String, Path, description = "The client's id"), ("If-Match" = Option<String>, Header, description = "Delete only where the client is at this version")), responses((status = 204, description = "Deleted; its tokens are refused within a second"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
-    At(id): At<String>,
+    At(id): At<ClientId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
-    operations::delete(&client(&id)?, &if_match, &cx).await?;
+    operations::delete(&id, &if_match, &cx).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /api/v1/clients/{id}/secrets`: when each was made, ends, and was last used.
 #[utoipa::path(get, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "list_client_secrets", params(("id" = String, Path, description = "The client's id")), responses((status = 200, description = "What is told of its secrets", body = SecretListShape), ApiRefusals), security(("bearer" = ["clients:read"])))]
-pub(crate) async fn list_secrets(cx: Cx, At(id): At<String>) -> Result<Response, Problem> {
-    let client = operations::get(&client(&id)?, &cx).await?;
+pub(crate) async fn list_secrets(cx: Cx, At(id): At<ClientId>) -> Result<Response, Problem> {
+    let client = operations::get(&id, &cx).await?;
     let live = client.secrets.iter().filter(|s| s.is_live(cx.now));
     let items: Vec<_> = live.map(super::StoredSecret::view).collect();
-    Ok(private(
-        Json(json!({ "items": items, "next": null })).into_response(),
-    ))
+    Ok(private(Json(json!({ "items": items, "next": null }))))
 }
 
 /// `POST /api/v1/clients/{id}/secrets`: `{"others_end_in": 86400}`.
 #[utoipa::path(post, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "create_client_secret", params(("id" = String, Path, description = "The client's id"), ("Idempotency-Key" = Option<String>, Header, description = "As for a client")), request_body = SecretWriteShape, responses((status = 201, description = "The secret, which is told once", body = NewSecretShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create_secret(
     cx: Cx,
-    At(id): At<String>,
+    At(id): At<ClientId>,
     key: IdempotencyKey,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, &format!("{CREATION}/{id}/secrets"), &body.value, &cx);
-    let mut document = object(body, &["application/json"])?;
+    let mut document = body.object(&["application/json"])?;
     let overlap = match document.remove("others_end_in") {
         None | Some(Value::Null) => None,
         Some(value) => {
@@ -196,8 +179,8 @@ pub(crate) async fn create_secret(
             Problem::new(ProblemKind::Invalid).field(pointer(name), "There is no such member.")
         );
     }
-    let told = operations::add_secret(&client(&id)?, overlap, claim.as_ref(), &cx).await?;
-    let mut response = private((StatusCode::CREATED, Json(told.view)).into_response());
+    let told = operations::add_secret(&id, overlap, claim.as_ref(), &cx).await?;
+    let mut response = private((StatusCode::CREATED, Json(told.view)));
     if told.earlier {
         let headers = response.headers_mut();
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -209,41 +192,10 @@ pub(crate) async fn create_secret(
 #[utoipa::path(delete, path = "/api/v1/clients/{id}/secrets/{secret_id}", tag = "clients", operation_id = "delete_client_secret", params(("id" = String, Path, description = "The client's id"), ("secret_id" = String, Path, description = "The secret's id")), responses((status = 204, description = "Ended; it is refused within a second"), ApiRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete_secret(
     cx: Cx,
-    At((id, secret)): At<(String, Uuid)>,
+    Within(id, secret): Within<ClientId, Uuid>,
 ) -> Result<StatusCode, Problem> {
-    operations::end_secret(&client(&id)?, secret, &cx).await?;
+    operations::end_secret(&id, secret, &cx).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// What a path names; what names nothing is not there.
-pub(crate) struct At<T>(T);
-
-impl<T: DeserializeOwned + Send, S: Send + Sync> axum::extract::FromRequestParts<S> for At<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        state: &S,
-    ) -> Result<Self, Problem> {
-        let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(named)| Self(named))
-            .map_err(|_| Problem::new(ProblemKind::NotFound))
-    }
-}
-
-fn client(id: &str) -> Result<ClientId, Problem> {
-    id.parse().map_err(|_| Problem::new(ProblemKind::NotFound))
-}
-
-fn object(body: JsonBody, media_types: &[&str]) -> Result<Map<String, Value>, Problem> {
-    if !media_types.contains(&body.media_type.as_str()) {
-        return Err(Problem::new(ProblemKind::UnsupportedMediaType)
-            .detail(format!("Send {}.", media_types.join(" or "))));
-    }
-    match body.value {
-        Value::Object(members) => Ok(members),
-        _ => Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object.")),
-    }
 }
 
 fn one(client: &Client) -> Response {
@@ -255,19 +207,7 @@ fn answer(version: i64, status: StatusCode, view: &Value) -> Response {
         (header::ETAG, HeaderValue::from(ETag(version))),
         (ACCEPT_PATCH, HeaderValue::from_static(MERGE_PATCH)),
     ];
-    private((status, headers, Json(view)).into_response())
-}
-
-/// What is told once, or of secrets, is kept by no cache.
-fn private(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+    private((status, headers, Json(view)))
 }
 
 impl From<ClientError> for Problem {

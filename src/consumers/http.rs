@@ -1,10 +1,10 @@
 //! `/api/v1/consumers`, acknowledging, and digests.
 
+use std::str::FromStr;
+
 use axum::Json;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::model::is_name;
@@ -17,9 +17,10 @@ use super::store::Standing;
 use super::{Consumer, Lag};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
-use crate::http::{ETag, IfMatch, JsonBody, Problem, ProblemKind, Query};
+use crate::http::{At, ETag, IfMatch, JsonBody, Problem, ProblemKind, Query, private};
 use crate::kernel::ClientId;
 use crate::kernel::clock::rfc3339;
+use crate::kernel::object::pointer;
 
 /// Buckets of a digest, unless asked for otherwise.
 const DEFAULT_BUCKETS: i32 = 64;
@@ -34,26 +35,26 @@ pub(crate) async fn list(cx: Cx, query: Query) -> Result<Response, Problem> {
         .map(|(consumer, at)| shown(consumer, at))
         .collect();
     // All of them: there are at most 50.
-    Ok(private(json!({ "items": items, "next": null })))
+    Ok(private(Json(json!({ "items": items, "next": null }))))
 }
 
 /// `GET /api/v1/consumers/{name}`.
 #[utoipa::path(get, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name")), responses((status = 200, description = "The consumer, and how far behind it is, with a strong ETag of what is registered", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), ApiRefusals), security(("bearer" = ["clients:read"])))]
-pub(crate) async fn get(cx: Cx, ConsumerName(name): ConsumerName) -> Result<Response, Problem> {
+pub(crate) async fn get(cx: Cx, At(Name(name)): At<Name>) -> Result<Response, Problem> {
     let found = operations::list(Some(&name), &cx).await?;
     let (consumer, at) = found.first().ok_or(ConsumerError::Unknown)?;
-    Ok(one(consumer, at))
+    Ok(one(StatusCode::OK, consumer, at))
 }
 
 /// `PUT /api/v1/consumers/{name}`: registers it, or gives it another client or view.
 #[utoipa::path(put, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name"), ("If-Match" = Option<String>, Header, description = "Write only where the consumer is at this version")), request_body = ConsumerWriteShape, responses((status = 200, description = "Changed. With another view it begins anew", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), (status = 201, description = "Registered", body = ConsumerShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn put(
     cx: Cx,
-    ConsumerName(name): ConsumerName,
+    At(Name(name)): At<Name>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let mut document = object(body)?;
+    let mut document = body.object(&["application/json"])?;
     let (client, fields) = (document.remove("client_id"), document.remove("fields"));
     only(&document)?;
     let client = client.as_ref().and_then(Value::as_str);
@@ -73,14 +74,14 @@ pub(crate) async fn put(
     } else {
         StatusCode::OK
     };
-    Ok((status, one(&consumer, at)).into_response())
+    Ok(one(status, &consumer, at))
 }
 
 /// `DELETE /api/v1/consumers/{name}`: its client is an ordinary one again.
 #[utoipa::path(delete, path = "/api/v1/consumers/{name}", tag = "changes", params(("name" = String, Path, description = "The consumer's name"), ("If-Match" = Option<String>, Header, description = "Remove only where the consumer is at this version")), responses((status = 204, description = "Removed"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
-    ConsumerName(name): ConsumerName,
+    At(Name(name)): At<Name>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     operations::remove(&name, &if_match, &cx).await?;
@@ -92,7 +93,7 @@ const NOT_OF_ITS_FEED: &str = "Expected a next of the consumer's feed.";
 /// `PUT /api/v1/changes/position`: the consumer has applied its feed up to a `next`.
 #[utoipa::path(put, path = "/api/v1/changes/position", tag = "changes", request_body = AcknowledgementShape, responses((status = 200, description = "Noted; it never goes back. How far behind the consumer is since", body = LagShape), ApiRefusals, BodyRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn acknowledge(cx: Cx, body: JsonBody) -> Result<Response, Problem> {
-    let mut document = object(body)?;
+    let mut document = body.object(&["application/json"])?;
     let next = document.remove("next");
     only(&document)?;
     let consumer = registered(&cx).await?;
@@ -100,7 +101,7 @@ pub(crate) async fn acknowledge(cx: Cx, body: JsonBody) -> Result<Response, Prob
     let position = consumer.reader().place_of(next, &cx);
     let position = position.map_err(|_| wrong("/next", NOT_OF_ITS_FEED))?;
     let at = operations::acknowledge(&consumer, position, &cx).await?;
-    Ok(private(lag(&at.lag)))
+    Ok(private(Json(lag(&at.lag))))
 }
 
 /// `GET /api/v1/users/digest`: of what a consumer's copy should hold, by buckets.
@@ -127,9 +128,9 @@ pub(crate) async fn digest(cx: Cx, mut query: Query) -> Result<Response, Problem
         .map(|b| json!({ "bucket": b.bucket, "people": b.people, "digest": format!("{:016x}", b.digest) }))
         .collect();
     let next = consumer.reader().cursor(position, &cx);
-    Ok(private(
+    Ok(private(Json(
         json!({ "buckets": buckets, "people": people, "position": position, "next": next, "items": items }),
-    ))
+    )))
 }
 
 /// A power of two that people are divided by.
@@ -145,11 +146,9 @@ async fn registered(cx: &Cx) -> Result<Consumer, Problem> {
     })
 }
 
-fn one(consumer: &Consumer, at: &Standing) -> Response {
-    let mut response = private(shown(consumer, at));
+fn one(status: StatusCode, consumer: &Consumer, at: &Standing) -> Response {
     let etag = HeaderValue::from(ETag(consumer.version));
-    response.headers_mut().insert(header::ETAG, etag);
-    response
+    private((status, [(header::ETAG, etag)], Json(shown(consumer, at))))
 }
 
 fn shown(consumer: &Consumer, at: &Standing) -> Value {
@@ -168,32 +167,18 @@ fn lag(lag: &Lag) -> Value {
     json!({ "changes": lag.changes, "seconds": lag.seconds })
 }
 
-/// The name in the path; what can't be one names nothing.
-pub(crate) struct ConsumerName(String);
+/// A consumer's name; what can't be one names nothing.
+pub(crate) struct Name(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for ConsumerName {
-    type Rejection = Problem;
+impl FromStr for Name {
+    type Err = ConsumerError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let name = Path::<String>::from_request_parts(parts, state).await;
-        let name = name
-            .ok()
-            .map(|Path(name)| name)
-            .filter(|name| is_name(name));
-        name.map(Self)
-            .ok_or_else(|| Problem::new(ProblemKind::NotFound))
-    }
-}
-
-fn object(body: JsonBody) -> Result<Map<String, Value>, Problem> {
-    if body.media_type != "application/json" {
-        return Err(
-            Problem::new(ProblemKind::UnsupportedMediaType).detail("Send application/json.")
-        );
-    }
-    match body.value {
-        Value::Object(members) => Ok(members),
-        _ => Err(wrong("", "Expected an object.")),
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if is_name(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ConsumerError::Unknown)
+        }
     }
 }
 
@@ -207,21 +192,8 @@ fn only(rest: &Map<String, Value>) -> Result<(), Problem> {
     problem.map_or(Ok(()), Err)
 }
 
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
 fn wrong(pointer: &'static str, detail: &'static str) -> Problem {
     Problem::new(ProblemKind::Invalid).field(pointer, detail)
-}
-
-fn private(document: Value) -> Response {
-    let mut response = Json(document).into_response();
-    let no_store = HeaderValue::from_static("no-store");
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, no_store);
-    response
 }
 
 impl From<ConsumerError> for Problem {

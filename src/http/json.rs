@@ -6,7 +6,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::header;
 use http_body_util::BodyExt;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::form::FormError;
 use super::layers::BodyTimeout;
@@ -22,6 +22,20 @@ pub(crate) struct JsonBody {
     pub(crate) value: Value,
     /// Lower-case, without parameters: `application/json`, `application/merge-patch+json`.
     pub(crate) media_type: String,
+}
+
+impl JsonBody {
+    /// The members of an object that came as one of these media types.
+    pub(crate) fn object(self, media_types: &[&str]) -> Result<Map<String, Value>, Problem> {
+        if !media_types.contains(&self.media_type.as_str()) {
+            return Err(Problem::new(ProblemKind::UnsupportedMediaType)
+                .detail(format!("Send {}.", media_types.join(" or "))));
+        }
+        match self.value {
+            Value::Object(members) => Ok(members),
+            _ => Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object.")),
+        }
+    }
 }
 
 impl<S: Sync> FromRequest<S> for JsonBody {

@@ -1,5 +1,7 @@
 //! The HTTP kit: error shapes, strict forms and JSON, ETags, CSRF tokens, and the layers around every route. Knows no user, client or grant.
 
+mod answer;
+mod at;
 mod bearer_error;
 mod csrf;
 mod document;
@@ -18,6 +20,8 @@ mod request_id;
 pub(crate) mod shapes;
 mod trace_context;
 
+pub(crate) use answer::private;
+pub(crate) use at::{At, Within};
 pub(crate) use bearer_error::BearerError;
 pub(crate) use csrf::Csrf;
 pub(crate) use document::Document;

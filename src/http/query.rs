@@ -6,6 +6,10 @@ use axum::http::request::Parts;
 use super::form::Form;
 use super::{Problem, ProblemKind};
 
+/// Items in a page of a list, at most and unless asked for otherwise.
+const MAX_LIMIT: usize = 200;
+const DEFAULT_LIMIT: usize = 50;
+
 /// The parameters of a query string.
 pub(crate) struct Query(Form);
 
@@ -24,6 +28,21 @@ impl Query {
             .to_owned();
         let value = self.0.take_text(&name)?;
         Some((name[beginning.len()..].to_owned(), value))
+    }
+
+    /// Takes out how many items a page of a list is to have.
+    pub(crate) fn take_limit(&mut self) -> Result<usize, Problem> {
+        let Some(sent) = self.take("limit") else {
+            return Ok(DEFAULT_LIMIT);
+        };
+        let digits = sent.bytes().all(|b| b.is_ascii_digit());
+        let limit = sent.parse().ok();
+        limit
+            .filter(|limit| digits && (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| {
+                Problem::new(ProblemKind::InvalidQuery)
+                    .parameter("limit", "Expected a number from 1 to 200.")
+            })
     }
 
     /// Refuses by name what was not taken.

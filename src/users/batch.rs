@@ -60,14 +60,7 @@ pub(crate) async fn post(cx: Cx, key: IdempotencyKey, body: JsonBody) -> Result<
 }
 
 fn read(body: JsonBody) -> Result<Vec<Value>, Problem> {
-    if body.media_type != "application/json" {
-        return Err(
-            Problem::new(ProblemKind::UnsupportedMediaType).detail("Send application/json.")
-        );
-    }
-    let Value::Object(mut members) = body.value else {
-        return Err(invalid("", "Expected an object."));
-    };
+    let mut members = body.object(&["application/json"])?;
     let Some(Value::Array(operations)) = members.remove("operations") else {
         return Err(invalid("/operations", "Expected a list."));
     };

@@ -1,9 +1,8 @@
 //! `/api/v1/users`.
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -22,15 +21,13 @@ use super::{Status, User, change, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
-    ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
+    private,
 };
 use crate::idempotency::Claim;
 use crate::kernel::{Secret, UserId};
 
 const PATH: &str = "/api/v1/users";
-/// People in a page, at most and unless asked for otherwise.
-const MAX_LIMIT: usize = 200;
-const DEFAULT_LIMIT: usize = 50;
 /// RFC 5789 §3.1.
 const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -49,10 +46,10 @@ pub(crate) async fn list(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let whole = export::is_asked_for(&headers);
-    let limit = match (query.take("limit"), whole) {
-        (Some(_), true) => return Err(invalid("limit", "A stream has none.")),
-        (sent, _) => limit(sent)?,
-    };
+    if whole && query.take("limit").is_some() {
+        return Err(invalid("limit", "A stream has none."));
+    }
+    let limit = query.take_limit()?;
     let after = query.take("after");
     let (filter, link) = filter(&mut query, &cx).await?;
     query.finish()?;
@@ -76,7 +73,7 @@ pub(crate) async fn list(
     let page = operations::list(&filter, after, limit, &cx).await?;
     let next = page.next.map(|next| cx.app.cursors.encode(&name, &next));
     let items: Vec<_> = page.people.iter().map(User::to_json).collect();
-    let mut response = private(Json(json!({ "items": items, "next": next })).into_response());
+    let mut response = private(Json(json!({ "items": items, "next": next })));
     if let Some(next) = next {
         let query = form_urlencoded::Serializer::new(link)
             .append_pair("limit", &limit.to_string())
@@ -91,16 +88,6 @@ pub(crate) async fn list(
         }
     }
     Ok(response)
-}
-
-pub(super) fn limit(sent: Option<String>) -> Result<usize, Problem> {
-    let Some(sent) = sent else {
-        return Ok(DEFAULT_LIMIT);
-    };
-    let limit = sent.parse().ok().filter(|limit| {
-        (1..=MAX_LIMIT).contains(limit) && sent.bytes().all(|b| b.is_ascii_digit())
-    });
-    limit.ok_or_else(|| invalid("limit", "Expected a number from 1 to 200."))
 }
 
 /// The filter, and the same parameters for the link to the next page.
@@ -212,7 +199,7 @@ pub(crate) async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, CREATION, &body.value, &cx);
-    let document = object(body, &["application/json"])?;
+    let document = body.object(&["application/json"])?;
     let made = operations::create(document, None, claim.as_ref(), &cx).await?;
     let id = made.person.get("id").and_then(Value::as_str).unwrap_or("");
     let location = HeaderValue::try_from(format!("{PATH}/{id}"));
@@ -232,7 +219,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-None-Match" = Option<String>, Header, description = "Answer only where the person has changed"), ("at" = Option<String>, Query, description = "As they were at this time (RFC 3339); without an ETag")), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"))), (status = 304, description = "It has not changed"), ApiRefusals), security(("bearer" = ["users:read"])))]
 pub(crate) async fn get(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     mut query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
@@ -240,14 +227,12 @@ pub(crate) async fn get(
     query.finish()?;
     if let Some(at) = at {
         let person = history::as_of(id, at?, &cx).await?;
-        return Ok(private(Json(person).into_response()));
+        return Ok(private(Json(person)));
     }
     let user = operations::get(id, &cx).await?;
     let etag = HeaderValue::from(ETag(user.version));
     if is_known(&etag, &headers) {
-        return Ok(private(
-            (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response(),
-        ));
+        return Ok(private((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)])));
     }
     Ok(one(&user, StatusCode::OK))
 }
@@ -256,17 +241,14 @@ pub(crate) async fn get(
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body(content((UserWriteShape = "application/merge-patch+json"), (Vec<Object> = "application/json-patch+json")), description = "RFC 7396: null removes; or RFC 6902"), responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let update = if body.media_type == JSON_PATCH {
         Update::Patch(JsonPatch::parse(body.value).map_err(UserError::Patch)?)
     } else {
-        Update::Merge(object(
-            body,
-            &[MERGE_PATCH, JSON_PATCH, "application/json"],
-        )?)
+        Update::Merge(body.object(&[MERGE_PATCH, JSON_PATCH, "application/json"])?)
     };
     let user = change::update(id, update, &if_match, &cx).await?;
     Ok(one(&user, StatusCode::OK))
@@ -276,11 +258,11 @@ pub(crate) async fn patch(
 #[utoipa::path(put, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body = UserWriteShape, responses((status = 200, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let document = object(body, &["application/json"])?;
+    let document = body.object(&["application/json"])?;
     let user = change::update(id, Update::Replace(document), &if_match, &cx).await?;
     Ok(one(&user, StatusCode::OK))
 }
@@ -289,7 +271,7 @@ pub(crate) async fn put(
 #[utoipa::path(delete, path = "/api/v1/users/{id}", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Deleted", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     operations::delete(id, &if_match, &cx).await?;
@@ -300,7 +282,7 @@ pub(crate) async fn delete(
 #[utoipa::path(post, path = "/api/v1/users/{id}/restore", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 200, description = "The person as they were deleted, with a strong ETag; they sign in anew", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn restore(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     let user = life::restore(id, &if_match, &cx).await?;
@@ -311,7 +293,7 @@ pub(crate) async fn restore(
 #[utoipa::path(post, path = "/api/v1/users/{id}/erase", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Erased: nothing is left but the id and that it was so", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 409, description = "They are not deleted", body = ProblemShape, content_type = "application/problem+json"), (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn erase(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     life::erase(id, &if_match, &cx).await?;
@@ -322,11 +304,11 @@ pub(crate) async fn erase(
 #[utoipa::path(put, path = "/api/v1/users/{id}/password", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), request_body = PasswordShape, responses((status = 204, description = "Set; sessions and tokens have ended", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn put_password(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let mut document = object(body, &["application/json"])?;
+    let mut document = body.object(&["application/json"])?;
     let mut problem = Problem::new(ProblemKind::Invalid);
     let password = document.remove("password");
     let change_required = document
@@ -362,41 +344,11 @@ pub(crate) async fn put_password(
 #[utoipa::path(post, path = "/api/v1/users/{id}/require-password-change", tag = "users", params(("id" = String, Path, description = "The person's id"), ("If-Match" = Option<String>, Header, description = "Write only where the person is at this version"), WaitParams, ChangeHeaders), responses((status = 204, description = "Demanded; sessions and tokens have ended", headers(("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"))), Pending, ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["users:write"])))]
 pub(crate) async fn require_password_change(
     cx: Cx,
-    PersonPath(id): PersonPath,
+    At(id): At<UserId>,
     if_match: IfMatch,
 ) -> Result<Response, Problem> {
     let user = password::require_password_change(id, &if_match, &cx).await?;
     Ok(no_content(&user))
-}
-
-/// The id in the path; what is no id names nobody.
-pub(crate) struct PersonPath(pub(super) UserId);
-
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for PersonPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(
-        parts: &mut axum::http::request::Parts,
-        state: &S,
-    ) -> Result<Self, Problem> {
-        let Path(id) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::new(ProblemKind::NotFound))?;
-        id.parse()
-            .map(Self)
-            .map_err(|_| Problem::new(ProblemKind::NotFound))
-    }
-}
-
-fn object(body: JsonBody, media_types: &[&str]) -> Result<Map<String, Value>, Problem> {
-    if !media_types.contains(&body.media_type.as_str()) {
-        return Err(Problem::new(ProblemKind::UnsupportedMediaType)
-            .detail(format!("Send {}.", media_types.join(" or "))));
-    }
-    match body.value {
-        Value::Object(members) => Ok(members),
-        _ => Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object.")),
-    }
 }
 
 fn one(user: &User, status: StatusCode) -> Response {
@@ -408,25 +360,14 @@ fn answer(version: i64, person: Map<String, Value>, status: StatusCode) -> Respo
         (header::ETAG, HeaderValue::from(ETag(version))),
         (ACCEPT_PATCH, HeaderValue::from_static(PATCHES)),
     ];
-    private((status, headers, Json(person)).into_response())
+    private((status, headers, Json(person)))
 }
 
 fn no_content(user: &User) -> Response {
-    private(
-        (
-            StatusCode::NO_CONTENT,
-            [(header::ETAG, HeaderValue::from(ETag(user.version)))],
-        )
-            .into_response(),
-    )
-}
-
-/// Personal data is kept by no cache.
-pub(super) fn private(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    private((
+        StatusCode::NO_CONTENT,
+        [(header::ETAG, HeaderValue::from(ETag(user.version)))],
+    ))
 }
 
 impl From<UserError> for Problem {

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path};
-use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -23,16 +21,16 @@ use super::shapes::{
 use crate::cx::Cx;
 use crate::fetch::Destination;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
-use crate::http::{ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED};
+use crate::http::{
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, private,
+};
 use crate::idempotency::Claim;
 use crate::kernel::clock;
+use crate::kernel::object::pointer;
 
 const PATH: &str = "/api/v1/webhooks";
 /// What an idempotency key is for.
 const CREATION: &str = "POST /api/v1/webhooks";
-/// Items in a page, at most and unless asked for otherwise.
-const MAX_LIMIT: usize = 200;
-const DEFAULT_LIMIT: usize = 50;
 /// Characters of a description.
 const LONGEST_DESCRIPTION: usize = 200;
 /// Seconds that an old secret signs beside a new one, at most and unless asked for otherwise.
@@ -55,7 +53,7 @@ pub(crate) async fn create(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, CREATION, &body.value, &cx);
-    let mut fields = Fields::of(body, "application/json")?;
+    let mut fields = Fields::of(body, &["application/json"])?;
     if fields.members.get("url").is_none_or(Value::is_null) {
         fields.wrong("url", "Expected an https URL.");
     }
@@ -98,7 +96,7 @@ pub(crate) async fn create(
 
 /// `GET /api/v1/webhooks/{id}`: its settings, and how its deliveries stand.
 #[utoipa::path(get, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id")), responses((status = 200, description = "The webhook, with a strong ETag of its settings", body = WebhookShape, headers(("ETag" = String, description = "The version"))), ApiRefusals), security(("bearer" = ["clients:read"])))]
-pub(crate) async fn get(cx: Cx, WebhookPath(id): WebhookPath) -> Result<Response, Problem> {
+pub(crate) async fn get(cx: Cx, At(id): At<Uuid>) -> Result<Response, Problem> {
     let webhook = operations::find(id, &cx).await?;
     let secret = None;
     Ok(one(&Shown { webhook, secret }, StatusCode::OK))
@@ -108,11 +106,11 @@ pub(crate) async fn get(cx: Cx, WebhookPath(id): WebhookPath) -> Result<Response
 #[utoipa::path(patch, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id"), ("If-Match" = Option<String>, Header, description = "Write only where the webhook is at this version")), request_body(content = WebhookWriteShape, content_type = "application/merge-patch+json", description = "RFC 7396: null removes"), responses((status = 200, description = "The webhook; with a new secret where the URL leads to another origin", body = WebhookShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn patch(
     cx: Cx,
-    WebhookPath(id): WebhookPath,
+    At(id): At<Uuid>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::of(body, "application/merge-patch+json")?;
+    let mut fields = Fields::of(body, &["application/merge-patch+json", "application/json"])?;
     let changes = Changes {
         url: fields.url(),
         description: fields.description(),
@@ -127,7 +125,7 @@ pub(crate) async fn patch(
 #[utoipa::path(delete, path = "/api/v1/webhooks/{id}", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id"), ("If-Match" = Option<String>, Header, description = "Delete only where the webhook is at this version")), responses((status = 204, description = "Deleted"), ApiRefusals, (status = 412, description = "If-Match is stale", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete(
     cx: Cx,
-    WebhookPath(id): WebhookPath,
+    At(id): At<Uuid>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Problem> {
     operations::delete(id, &if_match, &cx).await?;
@@ -138,11 +136,11 @@ pub(crate) async fn delete(
 #[utoipa::path(post, path = "/api/v1/webhooks/{id}/rotate-secret", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id"), ("If-Match" = Option<String>, Header, description = "Write only where the webhook is at this version")), request_body = RotateShape, responses((status = 200, description = "The webhook, with the one look at its new secret", body = WebhookShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn rotate_secret(
     cx: Cx,
-    WebhookPath(id): WebhookPath,
+    At(id): At<Uuid>,
     if_match: IfMatch,
     body: JsonBody,
 ) -> Result<Response, Problem> {
-    let mut fields = Fields::of(body, "application/json")?;
+    let mut fields = Fields::of(body, &["application/json"])?;
     let seconds = fields
         .number("overlap_seconds")
         .unwrap_or(DEFAULT_OVERLAP as i64);
@@ -158,7 +156,7 @@ pub(crate) async fn rotate_secret(
 
 /// `POST /api/v1/webhooks/{id}/test`: sends a message of type `webhook.test`.
 #[utoipa::path(post, path = "/api/v1/webhooks/{id}/test", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id")), responses((status = 200, description = "What came of it", body = TriedShape), ApiRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn test(cx: Cx, WebhookPath(id): WebhookPath) -> Result<Response, Problem> {
+pub(crate) async fn test(cx: Cx, At(id): At<Uuid>) -> Result<Response, Problem> {
     let tried = operations::test(id, &cx).await?;
     let ms = u64::try_from(tried.took.as_millis()).unwrap_or(u64::MAX);
     let answer = match tried.result {
@@ -170,17 +168,13 @@ pub(crate) async fn test(cx: Cx, WebhookPath(id): WebhookPath) -> Result<Respons
             json!({ "delivered": false, "status": status, "error": error.to_string(), "duration_ms": ms })
         }
     };
-    Ok(private(Json(answer).into_response()))
+    Ok(private(Json(answer)))
 }
 
 /// `POST /api/v1/webhooks/{id}/replay`: `{"after": 10, "until": 90}`, `{"since": "…", "before": "…"}` or `{"dead": true}`.
 #[utoipa::path(post, path = "/api/v1/webhooks/{id}/replay", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id")), request_body = ReplayShape, responses((status = 202, description = "They are sent once more, in their order", body = ReplayedShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn replay(
-    cx: Cx,
-    WebhookPath(id): WebhookPath,
-    body: JsonBody,
-) -> Result<Response, Problem> {
-    let mut fields = Fields::of(body, "application/json")?;
+pub(crate) async fn replay(cx: Cx, At(id): At<Uuid>, body: JsonBody) -> Result<Response, Problem> {
+    let mut fields = Fields::of(body, &["application/json"])?;
     let places = (fields.number("after"), fields.number("until"));
     let times = (fields.time("since"), fields.time("before"));
     let dead = fields.flag("dead").unwrap_or(false);
@@ -202,16 +196,12 @@ pub(crate) async fn replay(
     };
     let people = operations::replay(id, what, &cx).await?;
     let answer = (StatusCode::ACCEPTED, Json(json!({ "people": people })));
-    Ok(private(answer.into_response()))
+    Ok(private(answer))
 }
 
 /// `GET /api/v1/webhooks/{id}/dead`: people whose newest change was given up.
 #[utoipa::path(get, path = "/api/v1/webhooks/{id}/dead", tag = "webhooks", params(("id" = String, Path, description = "The webhook's id"), PageParams), responses((status = 200, description = "A page", body = DeadListShape), ApiRefusals), security(("bearer" = ["clients:read"])))]
-pub(crate) async fn dead(
-    cx: Cx,
-    WebhookPath(id): WebhookPath,
-    query: Query,
-) -> Result<Response, Problem> {
+pub(crate) async fn dead(cx: Cx, At(id): At<Uuid>, query: Query) -> Result<Response, Problem> {
     let name = format!("{PATH}/{id}/dead");
     let (limit, after) = page(query, &name, &cx)?;
     let letters = operations::dead(id, after, limit as i64 + 1, &cx).await?;
@@ -234,20 +224,6 @@ pub(crate) async fn dead(
     ))
 }
 
-/// The id in the path; what is no id names no webhook.
-pub(crate) struct WebhookPath(Uuid);
-
-impl<S: Send + Sync> FromRequestParts<S> for WebhookPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let id = Path::<String>::from_request_parts(parts, state).await.ok();
-        let id = id.and_then(|Path(text)| text.parse().ok());
-        id.map(Self)
-            .ok_or_else(|| Problem::new(ProblemKind::NotFound))
-    }
-}
-
 /// The members of a body, taken out one by one; what is wrong is gathered.
 struct Fields {
     members: Map<String, Value>,
@@ -255,25 +231,17 @@ struct Fields {
 }
 
 impl Fields {
-    fn of(body: JsonBody, media_type: &str) -> Result<Self, Problem> {
-        if body.media_type != media_type && body.media_type != "application/json" {
-            return Err(Problem::new(ProblemKind::UnsupportedMediaType)
-                .detail(format!("Send {media_type}.")));
-        }
-        match body.value {
-            Value::Object(members) => Ok(Self {
-                members,
-                problem: None,
-            }),
-            _ => Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object.")),
-        }
+    fn of(body: JsonBody, media_types: &[&str]) -> Result<Self, Problem> {
+        Ok(Self {
+            members: body.object(media_types)?,
+            problem: None,
+        })
     }
 
     fn wrong(&mut self, name: &str, detail: &'static str) {
         let problem = self.problem.take();
         let problem = problem.unwrap_or_else(|| Problem::new(ProblemKind::Invalid));
-        let name = name.replace('~', "~0").replace('/', "~1");
-        self.problem = Some(problem.field(format!("/{name}"), detail));
+        self.problem = Some(problem.field(pointer(name), detail));
     }
 
     /// A member that is there and not null, as `read` has it.
@@ -351,24 +319,15 @@ fn page<T: DeserializeOwned>(
     name: &str,
     cx: &Cx,
 ) -> Result<(usize, Option<T>), Problem> {
-    let wrong = |parameter: &str, detail| {
-        Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
-    };
-    let limit = match query.take("limit") {
-        None => DEFAULT_LIMIT,
-        Some(sent) => {
-            let digits = sent.bytes().all(|b| b.is_ascii_digit());
-            let limit = sent.parse().ok();
-            limit
-                .filter(|limit| digits && (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| wrong("limit", "Expected a number from 1 to 200."))?
-        }
-    };
+    let limit = query.take_limit()?;
     let after = query
         .take("after")
         .map(|cursor| cx.app.cursors.decode(name, &cursor))
         .transpose()
-        .map_err(|_| wrong("after", "This is not a cursor of this list."))?;
+        .map_err(|_| {
+            Problem::new(ProblemKind::InvalidQuery)
+                .parameter("after", "This is not a cursor of this list.")
+        })?;
     query.finish()?;
     Ok((limit, after))
 }
@@ -389,7 +348,7 @@ fn paged<T, P: Serialize>(
         .filter(|_| more)
         .map(|last| cx.app.cursors.encode(name, &position(last)));
     let items: Vec<Value> = items.iter().map(shown).collect();
-    private(Json(json!({ "items": items, "next": next })).into_response())
+    private(Json(json!({ "items": items, "next": next })))
 }
 
 fn one(shown: &Shown, status: StatusCode) -> Response {
@@ -398,14 +357,7 @@ fn one(shown: &Shown, status: StatusCode) -> Response {
 
 fn answer(version: i64, status: StatusCode, view: Value) -> Response {
     let etag = HeaderValue::from(ETag(version));
-    private((status, [(header::ETAG, etag)], Json(view)).into_response())
-}
-
-fn private(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    private((status, [(header::ETAG, etag)], Json(view)))
 }
 
 impl From<WebhookError> for Problem {

@@ -1,24 +1,21 @@
 //! `/api/v1/users/{id}/history`.
 
 use axum::Json;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::shapes::{HistoryParams, HistoryShape};
 use super::{entry, operations};
 use crate::cx::Cx;
 use crate::http::shapes::ApiRefusals;
-use crate::http::{Problem, Query};
-use crate::users::http::{PersonPath, invalid, limit, private};
+use crate::http::{At, Problem, Query, private};
+use crate::kernel::UserId;
+use crate::users::http::invalid;
 
 /// `GET /api/v1/users/{id}/history`: the newest first.
 #[utoipa::path(get, path = "/api/v1/users/{id}/history", tag = "users", params(("id" = String, Path, description = "The person's id; they may be deleted or erased"), HistoryParams), responses((status = 200, description = "A page of changes, the newest first", body = HistoryShape), ApiRefusals), security(("bearer" = ["users:read"])))]
-pub(crate) async fn get(
-    cx: Cx,
-    PersonPath(id): PersonPath,
-    mut query: Query,
-) -> Result<Response, Problem> {
-    let wanted = limit(query.take("limit"))?;
+pub(crate) async fn get(cx: Cx, At(id): At<UserId>, mut query: Query) -> Result<Response, Problem> {
+    let wanted = query.take_limit()?;
     let after = query.take("after");
     query.finish()?;
     let name = format!("history {id}");
@@ -35,7 +32,5 @@ pub(crate) async fn get(
         .filter(|_| more)
         .map(|last| cx.app.cursors.encode(&name, &last.version));
     let items: Vec<Value> = changes.iter().map(entry::to_json).collect();
-    Ok(private(
-        Json(json!({ "items": items, "next": next })).into_response(),
-    ))
+    Ok(private(Json(json!({ "items": items, "next": next }))))
 }

@@ -255,7 +255,7 @@ async fn write(
         fields.phone_number,
         fields.phone_number_verified,
         fields.name,
-        serde_json::to_value(&fields.claims).unwrap_or(Value::Null),
+        serde_json::to_value(&fields.claims).map_err(|e| sqlx::Error::Encode(e.into()))?,
         ends,
         now,
         json!(fields.external_ids),

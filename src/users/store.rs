@@ -268,7 +268,7 @@ pub(super) async fn insert(
         f.phone_number,
         f.phone_number_verified,
         f.name,
-        serde_json::to_value(&f.claims).unwrap_or_default(),
+        serde_json::to_value(&f.claims).map_err(|e| sqlx::Error::Encode(e.into()))?,
         password_hash.map(Secret::expose),
         user.password_change_required,
         tokens_valid_from,

@@ -62,11 +62,14 @@ impl Actor {
         }
     }
 
-    /// Whether the actor holds all four of Doorward's scopes, so may touch people who have `admin` (docs/specification.md, The directory).
-    pub(crate) fn may_touch_admins(&self) -> bool {
+    /// Whether the actor holds all four of Doorward's scopes, as whoever administers it does.
+    pub(crate) fn holds_all_scopes(&self) -> bool {
         scope::OWN.iter().all(|own| self.holds(own))
     }
 }
+
+/// The actor does not hold all four of Doorward's scopes.
+pub(crate) struct ScopesMissing;
 
 /// Where a request came from, for audit rows and logs.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +106,15 @@ impl Cx {
         &self,
     ) -> Result<impl DerefMut<Target = PgConnection> + use<>, Fault> {
         Ok(self.app.pool.acquire().await?)
+    }
+
+    /// Refuses whoever does not hold all four of Doorward's scopes.
+    pub(crate) fn all_scopes(&self) -> Result<(), ScopesMissing> {
+        if self.actor.holds_all_scopes() {
+            Ok(())
+        } else {
+            Err(ScopesMissing)
+        }
     }
 
     /// The same request as the way by which what it changes comes: `batch`, `import`.

@@ -165,7 +165,7 @@ impl From<UserError> for CliError {
             UserError::Patch(_) | UserError::Claim(_) => {
                 Self::Refused("that is for the REST API".to_owned())
             }
-            UserError::AdminsOnly => Self::Refused("that is for administrators".to_owned()),
+            UserError::ScopesMissing => Self::Refused("that is for administrators".to_owned()),
             UserError::Password(policy) => Self::Refused(format!("password: {policy}")),
             UserError::Fault(fault) => Self::Fault(fault),
         }

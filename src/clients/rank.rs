@@ -18,7 +18,7 @@ pub(crate) enum Rank {
 
 /// Whether the actor may make this registration, or touch a client that has it.
 pub(super) fn check(registration: &Registration, cx: &Cx) -> Result<(), Rank> {
-    if cx.actor.may_touch_admins() {
+    if cx.actor.holds_all_scopes() {
         return Ok(());
     }
     // Nobody consents to what a first-party client does, and passwords are typed into a client of that grant.

@@ -8,7 +8,7 @@ use super::model::BadView;
 use super::store::{self, Bucket, Standing};
 use super::{Consumer, View};
 use crate::audit::{self, Action, Change, Target};
-use crate::cx::Cx;
+use crate::cx::{Cx, ScopesMissing};
 use crate::db::{self, OnConstraint, Topic};
 use crate::events::{BUCKETS, News};
 use crate::http::IfMatch;
@@ -45,6 +45,12 @@ impl From<Fault> for ConsumerError {
     }
 }
 
+impl From<ScopesMissing> for ConsumerError {
+    fn from(_: ScopesMissing) -> Self {
+        Self::ScopesMissing
+    }
+}
+
 impl From<sqlx::Error> for ConsumerError {
     fn from(cause: sqlx::Error) -> Self {
         Self::Fault(cause.into())
@@ -75,7 +81,7 @@ pub(crate) async fn put(
     if_match: &IfMatch,
     cx: &Cx,
 ) -> Result<(Consumer, bool), ConsumerError> {
-    all_scopes(cx)?;
+    cx.all_scopes()?;
     let view = View::parse(fields).map_err(ConsumerError::View)?;
     let mut tx = cx.begin().await?;
     store::lock(&mut tx).await?;
@@ -124,7 +130,7 @@ pub(crate) async fn remove(name: &str, if_match: &IfMatch, cx: &Cx) -> Result<()
     let known = store::all(&mut tx).await?;
     let before = known.iter().find(|c| c.name == name);
     let before = before.ok_or(ConsumerError::Unknown)?;
-    all_scopes(cx)?;
+    cx.all_scopes()?;
     if !if_match.allows(before.version) {
         return Err(ConsumerError::Stale);
     }
@@ -194,12 +200,4 @@ pub(crate) async fn digests(
         })
     });
     Ok((position, all.collect()))
-}
-
-fn all_scopes(cx: &Cx) -> Result<(), ConsumerError> {
-    if cx.actor.may_touch_admins() {
-        Ok(())
-    } else {
-        Err(ConsumerError::ScopesMissing)
-    }
 }

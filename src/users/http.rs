@@ -395,7 +395,7 @@ impl From<UserError> for Problem {
             ),
             UserError::NotDeleted => Self::new(ProblemKind::NotDeleted),
             UserError::HistoryLost => Self::new(ProblemKind::HistoryLost),
-            UserError::AdminsOnly => Self::new(ProblemKind::Forbidden).detail(
+            UserError::ScopesMissing => Self::new(ProblemKind::Forbidden).detail(
                 "People who have admin are changed by callers that hold all of Doorward's scopes.",
             ),
             UserError::Password(policy) => {

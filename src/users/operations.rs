@@ -15,7 +15,7 @@ use super::search::{self, Page, Position};
 use super::{index, store, validate};
 use crate::audit::{self, Action, Change, Seals, Target};
 use crate::credentials::PolicyError;
-use crate::cx::Cx;
+use crate::cx::{Cx, ScopesMissing};
 use crate::db::{OnConstraint, Rule};
 use crate::events::{self, EventKind};
 use crate::http::IfMatch;
@@ -44,7 +44,7 @@ pub(crate) enum UserError {
     /// What they were then can't be told: their history does not reach so far, or it can't be opened.
     HistoryLost,
     /// The person has `admin`, or would, and the caller does not hold all of Doorward's scopes.
-    AdminsOnly,
+    ScopesMissing,
     Password(PolicyError),
     Fault(Fault),
 }
@@ -52,6 +52,12 @@ pub(crate) enum UserError {
 impl From<Fault> for UserError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<ScopesMissing> for UserError {
+    fn from(_: ScopesMissing) -> Self {
+        Self::ScopesMissing
     }
 }
 
@@ -141,9 +147,7 @@ pub(crate) async fn create(
             return Err(UserError::Invalid(wrong));
         }
     };
-    if fields.admin && !cx.actor.may_touch_admins() {
-        return Err(UserError::AdminsOnly);
-    }
+    admins_only(fields.admin, cx)?;
     let hash = match &password {
         Some(set) => Some(password::hash(&set.password, &fields, cx).await?),
         None => None,
@@ -332,11 +336,10 @@ pub(super) async fn overtaken(
 }
 
 pub(super) fn admins_only(concerned: bool, cx: &Cx) -> Result<(), UserError> {
-    if concerned && !cx.actor.may_touch_admins() {
-        Err(UserError::AdminsOnly)
-    } else {
-        Ok(())
+    if concerned {
+        cx.all_scopes()?;
     }
+    Ok(())
 }
 
 /// Only who holds all of Doorward's scopes may give or take `admin`, or change address, username or status of who has it.

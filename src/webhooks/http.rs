@@ -364,7 +364,7 @@ impl From<WebhookError> for Problem {
     fn from(error: WebhookError) -> Self {
         match error {
             WebhookError::Unknown => Self::new(ProblemKind::NotFound),
-            WebhookError::NotAllowed => Self::new(ProblemKind::Forbidden).detail(
+            WebhookError::ScopesMissing => Self::new(ProblemKind::Forbidden).detail(
                 "Webhooks carry people's data out: they are changed by callers that hold all of Doorward's scopes.",
             ),
             WebhookError::Stale => Self::new(ProblemKind::PreconditionFailed),
@@ -374,9 +374,8 @@ impl From<WebhookError> for Problem {
             WebhookError::UnknownConsumer => {
                 Self::new(ProblemKind::Invalid).field("/consumer", "There is no such consumer.")
             }
-            WebhookError::TooMany => {
-                Self::new(ProblemKind::Invalid).field("", "There may be 64 webhooks.")
-            }
+            WebhookError::TooMany => Self::new(ProblemKind::Conflict)
+                .detail("There are 64 webhooks, as many as there may be."),
             WebhookError::SecretLost => Self::new(ProblemKind::Conflict)
                 .detail("Its secret was lost with the sealing key: give it a new one."),
             WebhookError::NothingThere => Self::new(ProblemKind::Invalid)

@@ -16,7 +16,7 @@ use super::secrets::{is_lost, open, seal};
 use super::signature::SigningSecret;
 use super::store::{self, New};
 use crate::audit::{self, Action, Change, Target};
-use crate::cx::Cx;
+use crate::cx::{Cx, ScopesMissing};
 use crate::db::OnConstraint;
 use crate::events::Reader;
 use crate::fetch::{Destination, FetchError};
@@ -30,7 +30,7 @@ use crate::kernel::{Fault, Secret, UserId, clock};
 pub(crate) enum WebhookError {
     Unknown,
     /// The caller does not hold all of Doorward's scopes.
-    NotAllowed,
+    ScopesMissing,
     Stale,
     /// The address is none that is permitted.
     Url(FetchError),
@@ -48,6 +48,12 @@ pub(crate) enum WebhookError {
 impl From<Fault> for WebhookError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<ScopesMissing> for WebhookError {
+    fn from(_: ScopesMissing) -> Self {
+        Self::ScopesMissing
     }
 }
 
@@ -176,7 +182,7 @@ pub(super) async fn create(
     cx: &Cx,
 ) -> Result<Told, WebhookError> {
     // Before an earlier answer is given again, for it holds the secret.
-    check_rank(cx)?;
+    cx.all_scopes()?;
     check_url(&wanted.url, cx).await?;
     let id = uuid_v7(cx.now);
     let secret = SigningSecret::new();
@@ -240,7 +246,7 @@ pub(super) async fn update(
     cx: &Cx,
 ) -> Result<Shown, WebhookError> {
     find(id, cx).await?;
-    check_rank(cx)?;
+    cx.all_scopes()?;
     if let Some(url) = &changes.url {
         check_url(url, cx).await?;
     }
@@ -291,7 +297,7 @@ pub(super) async fn rotate_secret(
     cx: &Cx,
 ) -> Result<Shown, WebhookError> {
     find(id, cx).await?;
-    check_rank(cx)?;
+    cx.all_scopes()?;
     let secret = SigningSecret::new();
     let sealed = seal(&cx.app.sealing, id, &secret);
     let mut tx = cx.begin().await?;
@@ -318,7 +324,7 @@ pub(super) async fn rotate_secret(
 
 pub(super) async fn delete(id: Uuid, if_match: &IfMatch, cx: &Cx) -> Result<(), WebhookError> {
     find(id, cx).await?;
-    check_rank(cx)?;
+    cx.all_scopes()?;
     let mut tx = cx.begin().await?;
     let webhook = locked(id, if_match, &mut tx).await?;
     store::delete(id, &mut tx).await?;
@@ -368,7 +374,7 @@ pub(super) async fn pause_because_gone(id: Uuid, cx: &Cx) -> Result<(), Fault> {
 /// Has changes sent once more, each person's at its newest; gives the number of people.
 pub(super) async fn replay(id: Uuid, what: Replay, cx: &Cx) -> Result<i64, WebhookError> {
     find(id, cx).await?;
-    check_rank(cx)?;
+    cx.all_scopes()?;
     let mut tx = cx.begin().await?;
     let webhook = locked(id, &IfMatch::Any, &mut tx).await?;
     let (after, until) = match what {
@@ -409,7 +415,7 @@ pub(super) async fn replay(id: Uuid, what: Replay, cx: &Cx) -> Result<i64, Webho
 /// Sends a message that tells of nothing, and says what came of it.
 pub(super) async fn test(id: Uuid, cx: &Cx) -> Result<Tried, WebhookError> {
     let webhook = find(id, cx).await?;
-    check_rank(cx)?;
+    cx.all_scopes()?;
     let sealed = store::secrets(id, &mut *cx.connection().await?).await?;
     let sealed = sealed.ok_or(WebhookError::Unknown)?;
     if is_lost(&cx.app.sealing, id, &sealed) {
@@ -443,14 +449,6 @@ pub(super) async fn reader(consumer: Option<&str>, cx: &Cx) -> Result<Option<Rea
     };
     let consumer = cx.app.consumers.named(name, cx).await?;
     Ok(consumer.map(|consumer| consumer.reader()))
-}
-
-fn check_rank(cx: &Cx) -> Result<(), WebhookError> {
-    if cx.actor.may_touch_admins() {
-        Ok(())
-    } else {
-        Err(WebhookError::NotAllowed)
-    }
 }
 
 async fn check_url(url: &Destination, cx: &Cx) -> Result<(), WebhookError> {

@@ -312,6 +312,19 @@ async fn only_holders_of_all_scopes_make_and_change_webhooks() {
 }
 
 #[tokio::test]
+async fn there_are_sixty_four_at_most() {
+    let server = server().await;
+    let sink = Sink::start().await;
+    for _ in 0..64 {
+        webhook_with(&server, json!({ "url": sink.url, "paused": true })).await;
+    }
+    let body = json!({ "url": sink.url });
+    call(&server, Method::POST, PATH, Some(body))
+        .await
+        .problem(409, "conflict");
+}
+
+#[tokio::test]
 async fn addresses_inside_are_refused_when_they_are_registered() {
     // S-159, S-162
     let server = Server::start().await;

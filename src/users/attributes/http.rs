@@ -31,7 +31,7 @@ pub(crate) async fn put(cx: Cx, if_match: IfMatch, body: JsonBody) -> Result<Res
     }
     let declared = operations::declare(body.value, &if_match, &cx).await;
     let declared = declared.map_err(|error| match error {
-        UserError::AdminsOnly => Problem::new(ProblemKind::Forbidden)
+        UserError::ScopesMissing => Problem::new(ProblemKind::Forbidden)
             .detail("Attributes are declared by callers that hold all of Doorward's scopes."),
         other => other.into(),
     })?;

@@ -6,9 +6,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::Request;
+use crate::db::SWEEP_BATCH;
 use crate::kernel::{Fault, TokenHash};
-
-const SWEEP_BATCH: i64 = 1000;
 
 /// A request as it is stored.
 pub(super) struct Stored {

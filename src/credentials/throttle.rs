@@ -10,6 +10,7 @@ use time::{Duration, OffsetDateTime};
 use super::Via;
 use crate::config::Throttle;
 use crate::cx::Cx;
+use crate::db::SWEEP_BATCH;
 use crate::kernel::{Fault, UserId, network};
 use crate::users;
 
@@ -23,7 +24,6 @@ const SITE_FACTOR: u32 = 10;
 const FORGET_AFTER: Duration = Duration::hours(48);
 /// The same for accounts whose failures cost waits: pausing is no way around the hundred.
 const FORGET_FAILURES_AFTER: Duration = Duration::days(180);
-const SWEEP_BATCH: i64 = 1000;
 
 /// One attempt: everything that it is counted against.
 pub(crate) struct Attempt {

@@ -7,6 +7,7 @@ mod invalidation;
 pub(crate) mod locks;
 mod pool;
 pub(crate) mod spend;
+mod sweep;
 
 pub(crate) use constraint::{OnConstraint, Rule};
 pub(crate) use cursor::Cursors;
@@ -15,3 +16,4 @@ pub(crate) use pool::{
     HandedOut, connect, connect_standing, migrate, newest_migration, options, standing, unhurried,
     within,
 };
+pub(crate) use sweep::SWEEP_BATCH;

@@ -12,11 +12,11 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 
+use super::SWEEP_BATCH;
 use crate::kernel::{FamilyId, Fault, Secret, TokenHash, random};
 
 /// How long what has expired is kept where no family remembers it for longer: whoever uses a thing again is still known to do so.
 const REMEMBERED: Duration = Duration::hours(1);
-const SWEEP_BATCH: i64 = 1000;
 
 /// A kind of single-use token.
 pub(crate) trait Kind {

@@ -5,9 +5,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{EndReason, Family, FamilyRow, Standing};
+use crate::db::SWEEP_BATCH;
 use crate::kernel::{ClientId, FamilyId, Fault, ScopeSet, UserId};
-
-const SWEEP_BATCH: i64 = 1000;
 
 struct Row {
     id: FamilyId,

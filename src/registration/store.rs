@@ -5,11 +5,8 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Allowance, InitialToken};
-use crate::db::locks;
+use crate::db::{SWEEP_BATCH, locks};
 use crate::kernel::{ClientId, Fault, TokenHash};
-
-/// Spent and expired tokens that go at once.
-const SWEEP_BATCH: i64 = 1000;
 
 pub(super) async fn insert_token(
     token: &InitialToken,

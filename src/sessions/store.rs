@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::SessionData;
 use crate::config::Sessions;
+use crate::db::SWEEP_BATCH;
 use crate::kernel::clock::Clock;
 use crate::kernel::{Fault, TokenHash, UserId, random};
 
 /// A session's last use is written at most so often.
 const TOUCH_EVERY: Duration = Duration::minutes(1);
-const SWEEP_BATCH: i64 = 1000;
 
 /// tower-sessions' view of the table.
 #[derive(Clone)]

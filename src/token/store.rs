@@ -3,9 +3,8 @@
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
+use crate::db::SWEEP_BATCH;
 use crate::kernel::Fault;
-
-const SWEEP_BATCH: i64 = 1000;
 
 /// Whether the access token with this `jti` was revoked.
 pub(super) async fn is_revoked(jti: &str, db: &mut PgConnection) -> Result<bool, Fault> {

@@ -98,11 +98,15 @@ impl From<ClientError> for RegistrationFailure {
             ClientError::Above(_) => Self::OutOfReach,
             ClientError::Unknown => Self::BadToken,
             ClientError::Fault(fault) => Self::Fault(fault),
-            ClientError::ServesTaken
+            // What a client that registers itself can't bring about: it serves nothing and names no version, secret or key.
+            other @ (ClientError::ServesTaken
             | ClientError::NoSecrets
             | ClientError::TooManySecrets
             | ClientError::Stale
-            | ClientError::Claim(_) => Self::Invalid(Vec::new()),
+            | ClientError::Claim(_)) => Self::Fault(Fault::internal(
+                "registering a client",
+                format!("{other:?}"),
+            )),
         }
     }
 }

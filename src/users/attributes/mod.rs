@@ -9,7 +9,7 @@ mod store;
 
 use std::sync::{Arc, Mutex};
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -78,6 +78,14 @@ impl Attributes {
     }
 }
 
+/// What an error says, as our own say it, without the value.
+fn sentence(error: &ValidationError<'_>) -> String {
+    let text = error.masked().to_string();
+    let mut letters = text.trim_end_matches('.').chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
 impl Declared {
     /// Takes a schema that can be judged by in bounded time; else tells what is wrong with it, by pointers into it.
     pub(super) fn new(
@@ -124,7 +132,7 @@ impl Declared {
                     .dfa_size_limit(PATTERN),
             )
             .build(&schema)
-            .map_err(|e| vec![wrong(e.instance_path().as_str(), &e.masked().to_string())])?;
+            .map_err(|e| vec![wrong(e.instance_path().as_str(), &sentence(&e))])?;
         Ok(Self {
             version,
             schema,
@@ -140,7 +148,7 @@ impl Declared {
         errors
             .map(|error| Wrong {
                 pointer: format!("/attributes{}", error.instance_path().as_str()),
-                detail: format!("{}.", error.masked()),
+                detail: sentence(&error),
             })
             .collect()
     }
@@ -271,6 +279,9 @@ mod tests {
                 wrong.iter().all(|w| !w.detail.contains("secret")),
                 "{wrong:?}"
             );
+            let plain =
+                |w: &Wrong| w.detail.starts_with(char::is_uppercase) && w.detail.ends_with('.');
+            assert!(wrong.iter().all(plain), "{wrong:?}");
             wrong.into_iter().map(|w| w.pointer).collect::<Vec<_>>()
         };
         assert_eq!(

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::delivery;
 use super::message::Message;
 use super::model::{Letter, MOST, Webhook};
 use super::secrets::{is_lost, open, seal};
@@ -387,7 +388,7 @@ pub(super) async fn replay(id: Uuid, what: Replay, cx: &Cx) -> Result<i64, Webho
     // What has not been sent yet is sent anyway.
     let until = until.min(webhook.standing.position);
     let people = if matches!(what, Replay::Dead) {
-        store::revive(id, cx.now, &mut tx).await?
+        delivery::revive(id, cx.now, &mut tx).await?
     } else if after < until {
         store::replay(id, after, until, &mut tx).await?
     } else {
@@ -439,7 +440,7 @@ pub(super) async fn dead(
     cx: &Cx,
 ) -> Result<Vec<Letter>, WebhookError> {
     find(id, cx).await?;
-    Ok(store::dead(id, after, limit, &mut *cx.connection().await?).await?)
+    Ok(delivery::dead(id, after, limit, &mut *cx.connection().await?).await?)
 }
 
 /// Who is told: the consumer of this name, or everybody; `None` where there is no such consumer.

@@ -15,12 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::message::Message;
-use super::model::{DOWN, Letter, probe_after, retry_after};
-use super::operations;
-use super::secrets;
 use super::shift::Pulse;
-use super::store::{self, Order, Sealed};
+use super::store::{self, Order};
 use super::track::Track;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
@@ -28,6 +24,10 @@ use crate::db;
 use crate::events::{Change, Reader};
 use crate::fetch::{Destination, FetchError};
 use crate::kernel::{Fault, UserId, clock, random};
+use crate::webhooks::message::Message;
+use crate::webhooks::model::{DOWN, Letter, probe_after, retry_after};
+use crate::webhooks::store::{Sealed, secrets as sealed_secrets};
+use crate::webhooks::{operations, secrets};
 
 /// Messages under way to one receiver.
 const PLACES: usize = 16;
@@ -127,7 +127,7 @@ impl Worker {
         };
         let mut db = app.pool.acquire().await?;
         let strange = || Fault::internal("reading a webhook's row", format!("id {}", order.id));
-        let Some(sealed) = store::secrets(order.id, &mut db).await? else {
+        let Some(sealed) = sealed_secrets(order.id, &mut db).await? else {
             return Ok(None);
         };
         let letters = fates(order.id, &mut db).await?;
@@ -549,7 +549,7 @@ impl Worker {
             let strange = || Fault::internal("reading a webhook's row", format!("id {}", order.id));
             self.url = order.url.parse().map_err(|_| strange())?;
             let mut db = self.app.pool.acquire().await?;
-            if let Some(sealed) = store::secrets(order.id, &mut db).await? {
+            if let Some(sealed) = sealed_secrets(order.id, &mut db).await? {
                 self.sealed = sealed;
             }
             self.order.version = order.version;

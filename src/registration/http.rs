@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use super::operations::{self, InitialTokenError, Managed, RegistrationFailure};
 use super::shapes::{
@@ -18,10 +19,12 @@ use crate::config::RegistrationMode;
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, OAuthErrorShape};
 use crate::http::{
-    BearerError, IdempotencyKey, JsonBody, OAuthCode, OAuthError, Problem, ProblemKind, REPLAYED,
+    At, BearerError, IdempotencyKey, JsonBody, OAuthCode, OAuthError, Problem, ProblemKind,
+    REPLAYED, private,
 };
 use crate::idempotency::Claim;
 use crate::kernel::ClientId;
+use crate::kernel::object::pointer;
 use crate::kernel::span::Span;
 use crate::token;
 
@@ -93,9 +96,7 @@ pub(crate) async fn remove(
 pub(crate) async fn list_tokens(cx: Cx) -> Result<Response, Problem> {
     let tokens = store::list_tokens(cx.now, &mut *cx.connection().await?).await?;
     let items: Vec<_> = tokens.iter().map(InitialToken::view).collect();
-    Ok(private(
-        Json(json!({ "items": items, "next": null })).into_response(),
-    ))
+    Ok(private(Json(json!({ "items": items, "next": null }))))
 }
 
 /// `POST /api/v1/initial-access-tokens`: `{"uses": 1, "expires_in": 86400}`.
@@ -108,7 +109,7 @@ pub(crate) async fn create_token(
     let claim = Claim::new(&key, TOKEN_CREATION, &body.value, &cx);
     let (allowance, uses, life) = asked(body)?;
     let told = operations::create_token(allowance, uses, life, claim.as_ref(), &cx).await?;
-    let mut response = private((StatusCode::CREATED, Json(told.view)).into_response());
+    let mut response = private((StatusCode::CREATED, Json(told.view)));
     if told.earlier {
         let headers = response.headers_mut();
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
@@ -118,12 +119,8 @@ pub(crate) async fn create_token(
 
 /// `DELETE /api/v1/initial-access-tokens/{id}`.
 #[utoipa::path(delete, path = "/api/v1/initial-access-tokens/{id}", tag = "clients", operation_id = "delete_initial_access_token", params(("id" = String, Path, description = "The token's id")), responses((status = 204, description = "It is good no more"), ApiRefusals), security(("bearer" = ["clients:write"])))]
-pub(crate) async fn delete_token(cx: Cx, Path(id): Path<String>) -> Result<StatusCode, Problem> {
-    let there = match id.parse() {
-        Ok(id) => operations::delete_token(id, &cx).await?,
-        Err(_) => false,
-    };
-    if there {
+pub(crate) async fn delete_token(cx: Cx, At(id): At<Uuid>) -> Result<StatusCode, Problem> {
+    if operations::delete_token(id, &cx).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::new(ProblemKind::NotFound))
@@ -131,9 +128,7 @@ pub(crate) async fn delete_token(cx: Cx, Path(id): Path<String>) -> Result<Statu
 }
 
 fn asked(body: JsonBody) -> Result<(Allowance, u32, Span), Problem> {
-    let Value::Object(mut document) = body.value else {
-        return Err(Problem::new(ProblemKind::Invalid).field("", "Expected an object."));
-    };
+    let mut document = body.object(&["application/json"])?;
     let mut problem = Problem::new(ProblemKind::Invalid);
     let mut wrong = false;
     let mut take = |name: &str| document.remove(name).filter(|value| !value.is_null());
@@ -162,13 +157,12 @@ fn asked(body: JsonBody) -> Result<(Allowance, u32, Span), Problem> {
     ] {
         if !is_read {
             wrong = true;
-            problem = problem.field(format!("/{name}"), format!("Expected {expected}."));
+            problem = problem.field(pointer(name), format!("Expected {expected}."));
         }
     }
     for name in document.keys() {
         wrong = true;
-        let name = name.replace('~', "~0").replace('/', "~1");
-        problem = problem.field(format!("/{name}"), "There is no such member.");
+        problem = problem.field(pointer(name), "There is no such member.");
     }
     match (uses, life, grants, pkce) {
         (Some(uses), Some(life), Some(grants), Some(require_pkce)) if !wrong => {
@@ -291,7 +285,7 @@ impl From<InitialTokenError> for Problem {
             InitialTokenError::Invalid(wrong) => wrong
                 .into_iter()
                 .fold(Self::new(ProblemKind::Invalid), |problem, w| {
-                    problem.field(format!("/{}", w.part), w.detail)
+                    problem.field(pointer(&w.part), w.detail)
                 }),
             InitialTokenError::Claim(error) => error.into(),
             InitialTokenError::Fault(fault) => fault.into(),
@@ -324,13 +318,5 @@ fn answer(managed: &Managed, status: StatusCode, cx: &Cx) -> Response {
     members.insert("registration_access_token".to_owned(), json!(token));
     let uri = cx.app.config.issuer.join(&format!("{PATH}/{}", client.id));
     members.insert("registration_client_uri".to_owned(), json!(uri));
-    private((status, Json(Value::Object(members))).into_response())
-}
-
-/// What holds tokens is kept by no cache.
-fn private(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    private((status, Json(Value::Object(members))))
 }

@@ -368,7 +368,7 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             format: LogFormat::Auto,
-            filter: "info,sqlx=warn".to_owned(),
+            filter: "info,sqlx=warn,tower_sessions_core=error".to_owned(),
         }
     }
 }

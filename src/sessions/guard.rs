@@ -8,12 +8,13 @@ use tower_sessions::Session;
 use tower_sessions::session::Error;
 use uuid::Uuid;
 
-use super::{SessionData, Stage};
+use super::store::VisitorRow;
+use super::{SessionData, Stage, store};
 use crate::app::App;
 use crate::cx::{Actor, Cx};
 use crate::http::{Form, PageError};
-use crate::kernel::Fault;
-use crate::users::{self, SignIn, Status};
+use crate::kernel::{Fault, Secret};
+use crate::users::{SignIn, Status};
 
 /// Keeps the tokens of sessions and those of login attempts apart.
 const CSRF_KIND: &str = "session";
@@ -43,22 +44,25 @@ impl FromRequestParts<App> for Visitor {
         let session = session.ok_or_else(|| {
             Fault::internal("reading the session", "the route has no session layer")
         })?;
-        let Some(data) = session
-            .get::<SessionData>(SessionData::KEY)
-            .await
-            .map_err(fault)?
-        else {
+        let found = match session.id() {
+            Some(id) => {
+                let mut connection = cx.connection().await?;
+                store::find_visitor(&id, cx.now, &mut connection).await?
+            }
+            None => None,
+        };
+        let Some(row) = found else {
+            // Has tower-sessions see for itself, so that a cookie of nothing goes with the answer.
+            let data = session.get::<SessionData>(SessionData::KEY);
+            data.await.map_err(fault)?;
             return Ok(Self {
                 session,
                 known: None,
                 cx,
             });
         };
-        let person = {
-            let mut connection = cx.connection().await?;
-            users::find_sign_in_by_id(data.user_id, &mut connection).await?
-        };
-        let person = person.filter(|p| {
+        let (person, data) = told_apart(row)?;
+        let person = Some(person).filter(|p| {
             let demanded = data.stage == Stage::SignedIn || p.password_change_required;
             p.status == Status::Active && p.tokens_valid_from == data.valid_from && demanded
         });
@@ -72,6 +76,26 @@ impl FromRequestParts<App> for Visitor {
             cx,
         })
     }
+}
+
+/// The person, and what their session says.
+fn told_apart(row: VisitorRow) -> Result<(SignIn, SessionData), Fault> {
+    let status = Status::parse(&row.status).ok_or_else(|| {
+        let user = format!("user {}", row.user_id);
+        Fault::internal("reading a person's status", user)
+    })?;
+    let person = SignIn {
+        id: row.user_id,
+        status,
+        admin: row.admin,
+        email: row.email,
+        username: row.username,
+        name: row.name,
+        password_hash: row.password_hash.map(Secret::new),
+        password_change_required: row.password_change_required,
+        tokens_valid_from: row.tokens_valid_from,
+    };
+    Ok((person, row.data))
 }
 
 impl FromRequestParts<App> for SignedIn {

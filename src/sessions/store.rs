@@ -97,13 +97,12 @@ impl SessionStore for SessionTable {
         Ok(())
     }
 
-    /// A session within its idle and its absolute life.
+    /// A session within its idle and its absolute life. That it is used, [`find_visitor`] notes.
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let (now, hash) = (self.clock.now(), hash(id));
-        let mut connection = self.pool.acquire().await.map_err(backend)?;
         let row = sqlx::query!(
             "
-            select data, last_seen_at, expires_at
+            select data, expires_at
               from session
              where id_hash = $1
                and expires_at > $2
@@ -111,20 +110,10 @@ impl SessionStore for SessionTable {
             hash.as_bytes(),
             now,
         )
-        .fetch_optional(&mut *connection)
+        .fetch_optional(&self.pool)
         .await
         .map_err(backend)?;
         let Some(row) = row else { return Ok(None) };
-        if now - row.last_seen_at >= TOUCH_EVERY {
-            sqlx::query!(
-                "update session set last_seen_at = $2 where id_hash = $1 and last_seen_at < $2",
-                hash.as_bytes(),
-                now
-            )
-            .execute(&mut *connection)
-            .await
-            .map_err(backend)?;
-        }
         let data = serde_json::from_value(row.data).map_err(|e| Error::Decode(e.to_string()))?;
         Ok(Some(Record {
             id: *id,
@@ -141,6 +130,69 @@ impl SessionStore for SessionTable {
             .map_err(backend)?;
         Ok(())
     }
+}
+
+/// A session within its idle and its absolute life, and who sits at its browser.
+pub(super) struct VisitorRow {
+    pub(super) data: SessionData,
+    pub(super) user_id: UserId,
+    pub(super) status: String,
+    pub(super) admin: bool,
+    pub(super) email: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) password_hash: Option<String>,
+    pub(super) password_change_required: bool,
+    pub(super) tokens_valid_from: OffsetDateTime,
+}
+
+/// Looks up a session and its person. Every page asks this, so it is one statement, which also notes the use.
+pub(super) async fn find_visitor(
+    id: &Id,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> std::result::Result<Option<VisitorRow>, Fault> {
+    let hash = hash(id);
+    let row = sqlx::query!(
+        r#"
+        with used as (
+            update session
+               set last_seen_at = $2
+             where id_hash = $1
+               and expires_at > $2
+               and last_seen_at + make_interval(secs => idle_seconds) > $2
+               and last_seen_at <= $3
+        )
+        select s.data, u.id as "id: UserId", u.status, u.admin, u.email, u.username, u.name, u.password_hash, u.password_change_required,
+               u.tokens_valid_from
+          from session s
+          join "user" u on u.id = s.user_id
+         where s.id_hash = $1
+           and s.expires_at > $2
+           and s.last_seen_at + make_interval(secs => s.idle_seconds) > $2
+           and u.deleted_at is null"#,
+        hash.as_bytes(),
+        now,
+        now - TOUCH_EVERY,
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let data = row.data.get(SessionData::KEY).cloned().unwrap_or_default();
+    let data =
+        serde_json::from_value(data).map_err(|e| Fault::internal("reading a session's row", e))?;
+    Ok(Some(VisitorRow {
+        data,
+        user_id: row.id,
+        status: row.status,
+        admin: row.admin,
+        email: row.email,
+        username: row.username,
+        name: row.name,
+        password_hash: row.password_hash,
+        password_change_required: row.password_change_required,
+        tokens_valid_from: row.tokens_valid_from,
+    }))
 }
 
 /// A session as its owner sees it.

@@ -35,6 +35,4 @@ pub(crate) use operations::{UserError, create, get, list};
 pub(crate) use password::{
     ChoiceError, SetPassword, choose_password, renew_password_hash, set_password,
 };
-pub(crate) use store::{
-    any, find_many, find_sign_in, find_sign_in_by_id, find_standing, find_version,
-};
+pub(crate) use store::{any, find_many, find_sign_in, find_standing, find_version};

@@ -170,37 +170,6 @@ pub(crate) async fn find_sign_in(
     .transpose()
 }
 
-/// The same by id, for people who are signed in.
-pub(crate) async fn find_sign_in_by_id(
-    id: UserId,
-    db: &mut PgConnection,
-) -> Result<Option<SignIn>, Fault> {
-    let row = sqlx::query!(
-        r#"
-        select id as "id: UserId", status, admin, email, username, name, password_hash, password_change_required, tokens_valid_from
-          from "user"
-         where id = $1
-           and deleted_at is null"#,
-        id.0,
-    )
-    .fetch_optional(db)
-    .await?;
-    row.map(|row| {
-        Ok(SignIn {
-            id: row.id,
-            status: status(&row.status, row.id)?,
-            admin: row.admin,
-            email: row.email,
-            username: row.username,
-            name: row.name,
-            password_hash: row.password_hash.map(Secret::new),
-            password_change_required: row.password_change_required,
-            tokens_valid_from: row.tokens_valid_from,
-        })
-    })
-    .transpose()
-}
-
 /// Whether the person is still let in; `None` for the unknown and the deleted.
 pub(crate) async fn find_standing(
     id: UserId,

@@ -18,12 +18,11 @@ use super::cluster::Database;
 pub(crate) struct Statements(Arc<Mutex<Vec<String>>>);
 
 impl Statements {
-    /// Takes them out, without what the standing jobs ask, and what caches do that have heard nothing for a second.
+    /// Takes them out, without what the standing jobs ask.
     pub(crate) fn take(&self) -> Vec<String> {
         let all = std::mem::take(&mut *self.0.lock().unwrap());
         let jobs = [
             "clock_timestamp",
-            "from client c",
             "signing_key",
             "advisory",
             "schema_floor",

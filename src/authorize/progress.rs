@@ -30,6 +30,8 @@ use crate::users::{self, SignIn};
 const LIFE: Duration = Duration::hours(1);
 /// What a hint is sealed as.
 const HINT: &str = "login_hint";
+/// Keeps seals apart from the tokens of forms.
+const SHOWN: &str = "consent";
 /// Requests that one household has under way; whoever begins another has the oldest make room (E33).
 const MOST: i64 = 1000;
 
@@ -228,6 +230,21 @@ impl Interaction {
         with_way_back(response, &self.request.back)
     }
 
+    /// Stands for what the consent page shows. A client that changes between the page and its button, as one that registered itself may
+    /// at any time, is asked about anew: nobody approves what they did not see (checklist 7, 11).
+    pub(crate) fn seal(&self, asked: &[String], cx: &Cx) -> String {
+        cx.app.csrf.token(SHOWN, &self.shown(asked))
+    }
+
+    fn is_sealed(&self, asked: &[String], seal: &str, cx: &Cx) -> bool {
+        cx.app.csrf.check(SHOWN, &self.shown(asked), seal)
+    }
+
+    /// The request, the client as it is, and all that is asked for.
+    fn shown(&self, asked: &[String]) -> String {
+        format!("{} {} {}", self.name, self.client.version, asked.join(" "))
+    }
+
     /// The client's name, for people.
     pub(crate) fn application(&self) -> &str {
         &self.client.registration.name
@@ -250,15 +267,18 @@ pub(crate) async fn go_on(
     }
 }
 
-/// The person approves: what they saw is what is stored, and it is the step that is due.
+/// The person approves what they saw (`seal`), where that is still what is asked, and the step that is due.
 pub(crate) async fn approve(
     interaction: &Interaction,
+    seal: &str,
     known: &Known,
     cx: &Cx,
 ) -> Result<Response, PageError> {
     let step = interaction.step(known, cx).await?;
     match (step.due, step.granted, known) {
-        (Due::Consent, Some(granted), Some((_, data))) => {
+        (Due::Consent, Some(granted), Some((_, data)))
+            if interaction.is_sealed(&step.asked, seal, cx) =>
+        {
             finish(interaction, &granted, data, Some(&step.asked), cx).await
         }
         _ => go_on(interaction, known, cx).await,

@@ -23,6 +23,8 @@ struct ConsentPage<'a> {
     assets: &'a str,
     csrf: &'a str,
     request: &'a str,
+    /// Stands for all that is shown.
+    seal: String,
     application: String,
     who: &'a str,
     wishes: Vec<Wish>,
@@ -48,6 +50,7 @@ pub(crate) async fn get(
         assets: assets_version(),
         csrf: &form_token(&session, &cx),
         request: &interaction.name,
+        seal: interaction.seal(&step.asked, &cx),
         application: shortened(interaction.application()),
         who: person.name.as_deref().unwrap_or(person.identifier()),
         wishes: wishes(&step.asked),
@@ -72,7 +75,10 @@ pub(crate) async fn post(
     let name = form.take_text("request").ok_or_else(PageError::not_found)?;
     let interaction = authorize::find(&name, &headers, &cx).await?;
     match form.take_text("decision").as_deref() {
-        Some("allow") => authorize::approve(&interaction, &known, &cx).await,
+        Some("allow") => {
+            let seal = form.take_text("seal").unwrap_or_default();
+            authorize::approve(&interaction, &seal, &known, &cx).await
+        }
         Some("deny") => authorize::deny(&interaction, DENIED, &cx).await,
         _ => authorize::go_on(&interaction, &known, &cx).await,
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::sign_on::{
     Application, CALLBACK, PASSWORD, VERIFIER, challenge, claims, field, query, step_of,
 };
-use crate::support::{Answer, Browser, Server, csrf};
+use crate::support::{Answer, Browser, Server, csrf, eventually};
 
 /// The error that a client is told, and that it came by the proper way.
 #[track_caller]
@@ -366,10 +366,11 @@ async fn what_was_asked_is_what_is_kept() {
     }
     let page = mine.sign_in_at(&page, "ada", PASSWORD).await;
     assert_eq!(step_of(&page), Some("/consent"));
-    let token = csrf(&page);
+    let (token, seal) = (csrf(&page), field(&page, "seal").unwrap());
     let form = [
         ("csrf", token.as_str()),
         ("request", &request),
+        ("seal", &seal),
         ("decision", "allow"),
         ("redirect_uri", "https://evil.example/"),
         ("scope", "openid offline_access"),
@@ -385,6 +386,64 @@ async fn what_was_asked_is_what_is_kept() {
     // Finished is finished, in every tab.
     let again = mine.post("/consent", &form).await;
     assert_eq!((again.status, again.header("location")), (400, ""));
+}
+
+#[tokio::test]
+async fn nobody_approves_what_they_did_not_see() {
+    // S-7, S-11: the client becomes another between the page and its button.
+    let server = Server::with_ada().await;
+    let shop = server.client().named("Shop").grant("authorization_code");
+    let shop = shop.scope("openid").option("--redirect-uri", CALLBACK);
+    let shop = shop.application().await;
+    let admin = server.admin_token().await;
+    let mut browser = Browser::new(&server);
+    // Without `scope`: whatever the client may have.
+    let page = browser.follow(&shop.authorize(&[("scope", "")])).await;
+    let mut page = browser.sign_in_at(&page, "ada", PASSWORD).await;
+    let request = field(&page, "request").unwrap();
+    for (change, told) in [
+        (
+            json!({ "scope": "openid email" }),
+            "See your e-mail address",
+        ),
+        (json!({ "client_name": "Wiki" }), "Allow Wiki?"),
+    ] {
+        assert!(!page.text.contains(told), "{}", page.text);
+        let path = format!("/api/v1/clients/{}", shop.client.id);
+        let answer = server
+            .call(Method::PATCH, &path, &admin, Some(change))
+            .await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let soon = std::time::Duration::from_secs(10);
+        let seen = Browser::at(&browser, &server);
+        eventually(soon, "the change is known", async || {
+            let path = format!("/consent?request={request}");
+            seen.at(&server).get(&path).await.text.contains(told)
+        })
+        .await;
+        let again = browser.agree_at("/consent", &page).await;
+        assert_eq!(step_of(&again), Some("/consent"), "{}", again.text);
+        assert!(again.text.contains(told), "{}", again.text);
+        page = again;
+    }
+    // What is approved is what is seen now; of another request's page nothing counts.
+    let other = browser.follow(&shop.authorize(&[])).await;
+    let seal = field(&other, "seal").unwrap();
+    let token = csrf(&page);
+    let form = [
+        ("csrf", token.as_str()),
+        ("request", request.as_str()),
+        ("decision", "allow"),
+    ];
+    for seal in [&seal, "", "x"] {
+        let form = [&form[..], &[("seal", seal)]].concat();
+        let again = browser.send_and_follow("/consent", &form).await;
+        assert_eq!(step_of(&again), Some("/consent"), "{}", again.text);
+    }
+    let answer = browser.agree_at("/consent", &page).await;
+    let code = query(answer.header("location"))["code"].clone();
+    let tokens = shop.redeem(code.as_str().unwrap()).await.json();
+    assert_eq!(tokens["scope"], "email openid");
 }
 
 #[tokio::test]
@@ -677,6 +736,7 @@ async fn who_is_disabled_on_the_way_gets_no_code() {
     let form = [
         ("csrf", csrf(&page)),
         ("request", field(&page, "request").unwrap()),
+        ("seal", field(&page, "seal").unwrap()),
     ];
     let form = form.each_ref().map(|(n, v)| (*n, v.as_str()));
     let answer = browser

@@ -653,6 +653,7 @@ async fn act(
     // Any page with a form gives a token: the sign-in's, or the session's.
     let page = browser.follow(&format!("/login?request={request}")).await;
     let token = field(&page, "csrf").unwrap_or_default();
+    let seal = field(&page, "seal").unwrap_or_default();
     let common = [("csrf", token.as_str()), ("request", request)];
     let (path, more): (&str, Vec<(&str, &str)>) = match step {
         Move::Open => ("/login", vec![]),
@@ -663,7 +664,7 @@ async fn act(
             vec![("new_password", "quiet harbours 12")],
         ),
         Move::Choose => ("/login/account", vec![("decision", "allow")]),
-        Move::Allow => ("/consent", vec![("decision", "allow")]),
+        Move::Allow => ("/consent", vec![("decision", "allow"), ("seal", &seal)]),
         Move::GoOn => {
             let answer = browser
                 .follow(&format!("/oauth2/authorize/continue?request={request}"))

@@ -236,9 +236,11 @@ impl Browser<'_> {
 
     pub(crate) async fn decide_at(&mut self, path: &str, page: &Answer, decision: &str) -> Answer {
         let (csrf, request) = (csrf(page), field(page, "request").expect("a request"));
+        let seal = field(page, "seal").unwrap_or_default();
         let form = [
             ("csrf", csrf.as_str()),
             ("request", &request),
+            ("seal", &seal),
             ("decision", decision),
         ];
         self.send_and_follow(path, &form).await

@@ -45,16 +45,29 @@ pub(crate) async fn replayed(
     Ok(())
 }
 
+/// What there is of a session that somebody ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    Ended,
+    /// Idle for too long, or ended before.
+    Gone,
+}
+
 /// Ends what belongs to a session that ends, but for what outlives a logout (`offline_access`), and writes down which applications are to
-/// be told. Whatever ends a session comes here.
+/// be told: all that got something by it, unless it had ended before. Whatever ends a session comes here. Gives whether anything ended.
 pub(crate) async fn end_of_session(
     session: Uuid,
+    record: Record,
     user: UserId,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<(), Fault> {
-    let told = store::end_of_session(session, now, db).await?;
-    notices::append(user, &told, now, db).await
+) -> Result<bool, Fault> {
+    let (any, told) = store::end_of_session(session, user, now, db).await?;
+    let ended = any || record == Record::Ended;
+    if ended {
+        notices::append(user, &told, now, db).await?;
+    }
+    Ok(ended)
 }
 
 /// The same for everything that a person gave to clients: they are out, wherever they were signed in.

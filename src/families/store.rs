@@ -225,38 +225,41 @@ pub(super) async fn end(
     .transpose()
 }
 
-/// Ends the families of a session, but for those that outlive a logout; gives the clients that had one, of either sort.
+/// Ends the families of a session, but for those that outlive a logout; gives whether there were any, and the clients that got something
+/// by the session, however it ended, but for those that were told before.
 pub(super) async fn end_of_session(
     session: Uuid,
+    user: UserId,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<Vec<(ClientId, Uuid)>, Fault> {
-    let rows = sqlx::query_scalar!(
+) -> Result<(bool, Vec<(ClientId, Uuid)>), Fault> {
+    let rows = sqlx::query!(
         r#"
         with ended as (
             update token_family
-               set ended_at = $2, end_reason = $3
+               set ended_at = $3, end_reason = $4
              where session_id = $1
+               and user_id = $2
                and not offline
                and ended_at is null
+               and expires_at > $3
             returning client_id
         )
-        select client_id as "client_id!" from ended
-         union
-        select client_id
+        select distinct client_id, exists (select from ended) as "any!"
           from token_family
          where session_id = $1
-           and offline
-           and ended_at is null
-           and expires_at > $2"#,
+           and user_id = $2
+           and (end_reason is null or end_reason in ('code_replayed', 'refresh_token_replayed', 'revoked'))"#,
         session,
+        user.0,
         now,
         EndReason::SignedOut.as_str(),
     )
     .fetch_all(db)
     .await?;
-    let told = rows.iter().map(|id| Ok((named(id)?, session)));
-    told.collect()
+    let any = rows.iter().any(|row| row.any);
+    let told = rows.iter().map(|row| Ok((named(&row.client_id)?, session)));
+    Ok((any, told.collect::<Result<_, Fault>>()?))
 }
 
 /// Ends all that a person gave to clients; gives the clients and the sessions by which they got it.
@@ -332,7 +335,8 @@ pub(crate) async fn used_among(
     Ok(used)
 }
 
-/// Deletes families whose life is over, a batch at a time; gives how many.
+/// Deletes families whose life is over, a batch at a time; gives how many. While a session lives, what it gave is remembered: its end is
+/// told to every client that got something by it.
 pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<u64, Fault> {
     let done = sqlx::query!(
         "
@@ -341,6 +345,7 @@ pub(crate) async fn sweep(now: OffsetDateTime, db: &mut PgConnection) -> Result<
                select id
                  from token_family
                 where expires_at <= $1
+                  and not exists (select from session s where s.public_id = session_id)
                 limit $2
                   for update skip locked
          )",

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{SessionData, Stage, guard, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::{Actor, Cx};
-use crate::families;
+use crate::families::{self, Record};
 use crate::kernel::id::uuid_v7;
 use crate::kernel::{Fault, UserId};
 use crate::users::SignIn;
@@ -65,18 +65,20 @@ async fn make_room(
 ) -> Result<(), Fault> {
     let most = i64::from(cx.app.config.sessions.max_per_user) - 1;
     for ended in store::end_surplus(user, most, beside, db).await? {
-        families::end_of_session(ended, user, cx.now, db).await?;
+        families::end_of_session(ended, Record::Ended, user, cx.now, db).await?;
     }
     Ok(())
 }
 
-/// The server's record, and what belongs to the session; `false` where there is no such session.
+/// The server's record, and what belongs to the session: that may be there still when the record, idle for too long, is gone. Gives whether
+/// there was anything.
 async fn end(public_id: Uuid, user: UserId, db: &mut PgConnection, cx: &Cx) -> Result<bool, Fault> {
-    if !store::end_one(public_id, user, db).await? {
-        return Ok(false);
-    }
-    families::end_of_session(public_id, user, cx.now, db).await?;
-    Ok(true)
+    let record = if store::end_one(public_id, user, db).await? {
+        Record::Ended
+    } else {
+        Record::Gone
+    };
+    families::end_of_session(public_id, record, user, cx.now, db).await
 }
 
 /// Lets `person`, whose password was right, no further than to the step that demands a new one.
@@ -106,7 +108,7 @@ pub(crate) async fn sign_out(
     guard::end(session).await
 }
 
-/// Ends one session of `user`, by its public id. Somebody else's session is none of theirs: nothing happens.
+/// Ends one session of `user`, by its public id, and what belongs to it. Somebody else's session is none of theirs: nothing happens.
 pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
     if end(public_id, user, &mut tx, cx).await? {

@@ -596,6 +596,89 @@ async fn however_a_session_ends_its_applications_are_told() {
 }
 
 #[tokio::test]
+async fn a_logout_reaches_what_an_idle_session_gave() {
+    // S-70, S-77: the browser was closed, the applications were not.
+    let server = server().await;
+    let sink = Sink::start().await;
+    let shop = shop(&server, &[]).await;
+    let wiki = named(
+        &server,
+        "wiki",
+        &[("--backchannel-logout-uri", &sink.url())],
+    )
+    .await;
+    let mut browser = Browser::new(&server);
+    let tokens = log_in(&shop, &mut browser).await;
+    let wikis = log_in(&wiki, &mut browser).await;
+    server.clock.advance(time::Duration::hours(2));
+    assert_eq!(browser.account().await, 303);
+    server.sweep().await;
+    let mut tables = server.tables().await;
+    let count = sqlx::query_scalar::<_, i64>("select count(*) from session");
+    assert_eq!(count.fetch_one(&mut tables).await.unwrap(), 0);
+    let next = Tokens::of(&shop.refresh(&tokens.refresh).await);
+    let hint = end(&[("id_token_hint", tokens.id.as_str())]);
+    let answer = browser.get(&hint).await;
+    assert!(
+        answer.text.contains("You are signed out"),
+        "{}",
+        answer.text
+    );
+    shop.refresh(&next.refresh)
+        .await
+        .refused(400, "invalid_grant");
+    wiki.refresh(&wikis.refresh)
+        .await
+        .refused(400, "invalid_grant");
+    let sent = told(&sink, 1).await;
+    assert_eq!(claims(&sent[0])["sid"], tokens.claim("sid"));
+    eventually(SOON, "nothing is left", async || left(&server).await == 0).await;
+    // Once more: nothing is left that could end, and nobody is told again.
+    browser.get(&hint).await;
+    assert_eq!((left(&server).await, sink.tokens().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_logout_is_told_to_every_application_of_the_session() {
+    // OpenID Connect Back-Channel Logout §2.7: whatever became of the tokens that it got.
+    let server = server().await;
+    let shop = shop(&server, &[]).await;
+    let sinks = [
+        Sink::start().await,
+        Sink::start().await,
+        Sink::start().await,
+    ];
+    let mut browser = Browser::new(&server);
+    let mut applications = Vec::new();
+    for (sink, name) in sinks.iter().zip(["revoked", "replayed", "offline"]) {
+        let further = [("--backchannel-logout-uri", sink.url())];
+        let further = further.each_ref().map(|(n, v)| (*n, v.as_str()));
+        let application = named(&server, name, &further).await;
+        let scope = "openid offline_access";
+        let tokens = application.log_in(&mut browser, scope, "ada", PASSWORD);
+        let tokens = tokens.await;
+        applications.push((application, tokens));
+    }
+    let (revoked, tokens) = &applications[0];
+    revoked.client.revoke(&tokens.refresh).await;
+    let (replayed, tokens) = &applications[1];
+    let next = Tokens::of(&replayed.refresh(&tokens.refresh).await);
+    replayed.refresh(&next.refresh).await;
+    replayed
+        .refresh(&tokens.refresh)
+        .await
+        .refused(400, "invalid_grant");
+    let tokens = log_in(&shop, &mut browser).await;
+    browser
+        .get(&end(&[("id_token_hint", tokens.id.as_str())]))
+        .await;
+    for sink in &sinks {
+        let sent = told(sink, 1).await;
+        assert_eq!(claims(&sent[0])["sid"], tokens.claim("sid"));
+    }
+}
+
+#[tokio::test]
 async fn no_kind_of_token_passes_for_another() {
     // S-42, S-43: every kind that exists, presented as every other.
     let server = server().await;

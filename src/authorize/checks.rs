@@ -4,18 +4,22 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use time::Duration;
 
 use super::claims_parameter::Claims;
+use super::due::SIGN_IN;
 use super::model::{Back, Mode, Prompt, Refused, Request};
 use super::request::Raw;
 use crate::clients::{ApplicationType, AuthMethod, Client, Grant, ResponseMode};
 use crate::cx::Cx;
 use crate::http::PageError;
-use crate::jose::{ID_TOKEN_ACR, Typ, read_hint};
+use crate::jose::ID_TOKEN_ACR;
 use crate::kernel::redirect::{LoopbackPort, is_registered};
-use crate::kernel::{ClientId, Fault, ScopeSet, UserId};
-use crate::token::outside_registration;
+use crate::kernel::{ClientId, Fault, ScopeSet, UserId, json};
+use crate::token::{id_token_hint, outside_registration};
+use crate::users;
 
 /// What there is of either.
 pub(crate) const RESPONSE_TYPE: &str = "code";
@@ -26,6 +30,8 @@ const MAX_NONCE: usize = 256;
 const MAX_HINT: usize = 254;
 /// Bytes of a resource: no audience is longer.
 const MAX_RESOURCE: usize = 500;
+/// Bytes of a request object that is looked into.
+const MAX_OBJECT: usize = 8192;
 /// Bytes of a list that is looked at or passed over (checklist 174).
 const MAX_LIST: usize = 1000;
 
@@ -45,12 +51,13 @@ impl From<Fault> for Unfit {
 pub(super) async fn vet(mut raw: Raw, cx: &Cx) -> Result<(Arc<Client>, Request), Unfit> {
     let client = known_client(&mut raw, cx).await?;
     let redirect_uri = registered_redirect_uri(&mut raw, &client)?;
-    let (back, fit) = way_back(&mut raw, redirect_uri, &client);
+    let object = raw.take("request");
+    let (back, fit) = way_back(&mut raw, object.as_deref(), redirect_uri, &client);
 
     let rest = || {
         fit?;
         nothing_twice(&raw)?;
-        no_request_object(&mut raw)?;
+        no_request_object(object, &mut raw)?;
         response_type_code(&mut raw)?;
         may_use_codes(&client)?;
         let scope = registered_scope(&mut raw, &client)?;
@@ -59,9 +66,9 @@ pub(super) async fn vet(mut raw: Raw, cx: &Cx) -> Result<(Arc<Client>, Request),
         let nonce = nonce(&mut raw)?;
         let prompt = prompt(&mut raw)?;
         let max_age = max_age(&mut raw, &client)?;
-        let claims = claims(&mut raw)?;
+        let claims = claims(&mut raw, &client)?;
         essential_acr_is_ours(&claims)?;
-        let subject = subject(&mut raw, &claims, cx)?;
+        let subject = subject(&mut raw, &claims, &client, cx)?;
         let login_hint = login_hint(&mut raw)?;
         passed_over(&mut raw)?;
         let proven_since = if prompt.contains(&Prompt::Login) {
@@ -128,10 +135,16 @@ fn unfit(title: &'static str, text: &'static str) -> Unfit {
 }
 
 /// How the answer goes back. What is wrong with the way itself is told on the nearest one that is right (checklist 5).
-fn way_back(raw: &mut Raw, redirect_uri: String, client: &Client) -> (Back, Result<(), Refused>) {
+fn way_back(
+    raw: &mut Raw,
+    object: Option<&str>,
+    redirect_uri: String,
+    client: &Client,
+) -> (Back, Result<(), Refused>) {
     let modes = &client.registration.sign_on.response_modes;
     let first = modes.first().copied().unwrap_or(ResponseMode::Query);
     let asked = raw.take("response_mode");
+    let asked = asked.or_else(|| mode_in_request_object(object?));
     let named = asked.as_deref().map(str::parse::<ResponseMode>);
     let (mode, known) = match named {
         None if modes.contains(&ResponseMode::Query) => (ResponseMode::Query, true),
@@ -164,6 +177,19 @@ fn way_back(raw: &mut Raw, redirect_uri: String, client: &Client) -> (Back, Resu
     (back, fit)
 }
 
+/// How a client that sends a request object wants to hear that there are none: of what the object says nothing else is read, and this, which
+/// nobody has verified, only chooses among the client's own ways.
+fn mode_in_request_object(object: &str) -> Option<String> {
+    if object.len() > MAX_OBJECT {
+        return None;
+    }
+    let payload = URL_SAFE_NO_PAD.decode(object.split('.').nth(1)?).ok()?;
+    let claims = json::parse(&payload).ok()?;
+    let mode = claims.get("response_mode")?.as_str()?;
+    mode.parse::<ResponseMode>().ok()?;
+    Some(mode.to_owned())
+}
+
 /// Checklist 3.
 fn nothing_twice(raw: &Raw) -> Result<(), Refused> {
     rule(!raw.repeats_any(), || {
@@ -172,13 +198,13 @@ fn nothing_twice(raw: &Raw) -> Result<(), Refused> {
 }
 
 /// Core §6: there are no request objects here, and what one holds is never guessed at.
-fn no_request_object(raw: &mut Raw) -> Result<(), Refused> {
-    for (name, error) in [
-        ("request", "request_not_supported"),
-        ("request_uri", "request_uri_not_supported"),
-        ("registration", "registration_not_supported"),
+fn no_request_object(object: Option<String>, raw: &mut Raw) -> Result<(), Refused> {
+    for (given, error) in [
+        (object, "request_not_supported"),
+        (raw.take("request_uri"), "request_uri_not_supported"),
+        (raw.take("registration"), "registration_not_supported"),
     ] {
-        rule(raw.take(name).is_none(), || {
+        rule(given.is_none(), || {
             Refused::new(error, "That parameter is not supported.")
         })?;
     }
@@ -295,10 +321,17 @@ fn max_age(raw: &mut Raw, client: &Client) -> Result<Option<Duration>, Refused> 
     Ok(seconds.map(|seconds| Duration::seconds(i64::from(seconds))))
 }
 
-fn claims(raw: &mut Raw) -> Result<Claims, Refused> {
-    raw.take("claims").map_or(Ok(Claims::default()), |text| {
-        Claims::parse(&text).map_err(|_| Refused::invalid_request("claims is malformed."))
-    })
+/// Core §5.5. What none of the client's scopes opens is not its to ask for by name: passed over, as claims are that nobody knows.
+fn claims(raw: &mut Raw, client: &Client) -> Result<Claims, Refused> {
+    let Some(text) = raw.take("claims") else {
+        return Ok(Claims::default());
+    };
+    let malformed = |_| Refused::invalid_request("claims is malformed.");
+    let mut claims = Claims::parse(&text).map_err(malformed)?;
+    let may_ask = |name: &String| users::opens(&client.registration.scopes, name);
+    claims.id_token.retain(may_ask);
+    claims.userinfo.retain(may_ask);
+    Ok(claims)
 }
 
 /// Core §5.5.1.1, E19: what is essential and can't be met fails here, before anybody types a password.
@@ -314,32 +347,32 @@ fn essential_acr_is_ours(claims: &Claims) -> Result<(), Refused> {
 }
 
 /// Whom the client expects. A hint may have expired; it must be ours, and this client's (E2).
-fn subject(raw: &mut Raw, claims: &Claims, cx: &Cx) -> Result<Option<UserId>, Refused> {
-    let unreadable = Refused::invalid_request("id_token_hint is no ID token of ours.");
+fn subject(
+    raw: &mut Raw,
+    claims: &Claims,
+    client: &Client,
+    cx: &Cx,
+) -> Result<Option<UserId>, Refused> {
     let hinted = match raw.take("id_token_hint") {
         None => None,
         Some(hint) => {
-            let (issuer, keys) = (cx.app.config.issuer.as_str(), cx.app.keyring.now());
-            let claims = read_hint(&hint, Typ::IdToken, issuer, |kid| keys.verifier(kid));
-            let claims = claims.map_err(|_| unreadable)?;
-            let sub = claims.get("sub").and_then(|sub| sub.as_str());
-            Some(sub.unwrap_or_default().to_owned())
+            let hint = id_token_hint(&hint, cx).ok();
+            let hint = hint.filter(|hint| hint.client_id == client.id);
+            let told = "id_token_hint is no ID token that the client was given.";
+            Some(hint.ok_or(Refused::invalid_request(told))?.user_id)
         }
     };
-    let named = match (hinted, &claims.subject) {
-        (Some(hinted), Some(asked)) if hinted != *asked => {
+    let asked = claims.subject.as_deref().map(str::parse::<UserId>);
+    match (hinted, asked) {
+        (Some(hinted), Some(asked)) if asked.as_ref().ok() != Some(&hinted) => {
             let told = "id_token_hint and claims name two people.";
-            return Err(Refused::invalid_request(told));
+            Err(Refused::invalid_request(told))
         }
-        (Some(one), _) => Some(one),
-        (None, asked) => asked.clone(),
-    };
-    named
-        .map(|sub| {
-            sub.parse::<UserId>()
-                .map_err(|_| Refused::new("login_required", "There is no such person."))
-        })
-        .transpose()
+        (Some(hinted), _) => Ok(Some(hinted)),
+        (None, Some(Err(_))) => Err(SIGN_IN),
+        (None, Some(Ok(asked))) => Ok(Some(asked)),
+        (None, None) => Ok(None),
+    }
 }
 
 fn login_hint(raw: &mut Raw) -> Result<Option<String>, Refused> {

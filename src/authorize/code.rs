@@ -88,6 +88,17 @@ pub(super) async fn make(
     Ok(token)
 }
 
+/// Has the codes that the client got of this person and did not use yet buy nothing.
+pub(crate) async fn void_codes(
+    user: UserId,
+    client: &ClientId,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
+    let theirs = json!({ "client_id": client, "user_id": user });
+    spend::void::<Code>(&theirs, cx.now + LIFE, cx.now, db).await
+}
+
 /// E1: a client whose challenges repeat has no PKCE worth the name. It is said once, so that nobody fills the audit with it.
 async fn constant_challenge(
     client: &ClientId,

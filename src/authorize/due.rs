@@ -7,6 +7,9 @@ use uuid::Uuid;
 use super::model::{Prompt, Refused, Request};
 use crate::kernel::UserId;
 
+/// The one answer to a client whose person is not the one who sits there: whether anybody does, and who, is not told.
+pub(super) const SIGN_IN: Refused = Refused::new("login_required", "The person must sign in.");
+
 /// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
@@ -54,8 +57,7 @@ pub(super) fn due(request: &Request, present: Option<Present>, chosen: Option<Uu
         .subject
         .is_some_and(|subject| subject != present.user_id)
     {
-        let told = "Somebody else is signed in.";
-        return Due::Refuse(Refused::new("login_required", told));
+        return Due::Refuse(SIGN_IN);
     }
     Due::Answer
 }
@@ -64,7 +66,7 @@ impl Due {
     /// The same where no page may be shown (`prompt=none`, Core §3.1.2.6).
     pub(super) fn silently(self) -> Self {
         let (error, told) = match self {
-            Self::SignIn | Self::NewPassword => ("login_required", "The person must sign in."),
+            Self::SignIn | Self::NewPassword => return Self::Refuse(SIGN_IN),
             Self::ChooseAccount => (
                 "account_selection_required",
                 "The person must choose an account.",

@@ -15,7 +15,7 @@ mod store;
 
 pub(crate) use checks::{CHALLENGE_METHOD, RESPONSE_TYPE};
 pub(crate) use claims_parameter::Claims;
-pub(crate) use code::{Code, CodeData};
+pub(crate) use code::{Code, CodeData, void_codes};
 pub(crate) use due::Due;
 pub(crate) use model::{Prompt, Refused};
 pub(crate) use progress::{Interaction, approve, choose, deny, find, go_on, named};

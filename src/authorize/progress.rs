@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::checks::may_go_back;
 use super::code::{self, Granted};
-use super::due::{Due, Present, due};
+use super::due::{Due, Present, SIGN_IN, due};
 use super::model::{Prompt, Refused, Request};
 use super::respond::{Answer, respond, with_way_back};
 use super::store;
@@ -377,7 +377,11 @@ async fn step(
             consent::covers(person.id, &client.id, &asked, &mut connection).await?
         }
     };
-    let due = silent(if consented { Due::Answer } else { Due::Consent });
+    let due = match silent(if consented { Due::Answer } else { Due::Consent }) {
+        // A client that names somebody, and has no consent of theirs, does not learn that it is they who sit there.
+        Due::Refuse(_) if request.subject.is_some() => Due::Refuse(SIGN_IN),
+        due => due,
+    };
     Ok(Step {
         due,
         asked,

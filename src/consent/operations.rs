@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::store;
 use crate::audit::{self, Action, Change, Target};
+use crate::authorize;
 use crate::cx::Cx;
 use crate::families;
 use crate::kernel::{ClientId, Fault, UserId};
@@ -31,11 +32,12 @@ pub(crate) async fn remember(
     record(Action::ConsentGranted, user, client, asked, db, cx).await
 }
 
-/// Takes back what the person granted, and ends all that the client has of them, on every replica at once.
+/// Takes back what the person granted, and ends all that the client has of them, codes included, on every replica at once.
 pub(crate) async fn withdraw(user: UserId, client: &ClientId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
     let consented = store::delete(user, client, &mut tx).await?;
     let ended = families::end_of_consent(user, client, &mut tx, cx).await?;
+    authorize::void_codes(user, client, &mut tx, cx).await?;
     if consented || ended {
         record(Action::ConsentWithdrawn, user, client, &[], &mut tx, cx).await?;
     }

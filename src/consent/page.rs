@@ -54,7 +54,7 @@ pub(crate) async fn get(
         application: shortened(interaction.application()),
         who: person.name.as_deref().unwrap_or(person.identifier()),
         wishes: wishes(&step.asked),
-        leads_to: shortened(&leads_to(&interaction)),
+        leads_to: leads_to(&interaction),
         days: days(&interaction, &cx),
         offline: step
             .asked
@@ -88,14 +88,17 @@ pub(crate) async fn post(
 fn leads_to(interaction: &Interaction) -> String {
     let uri = &interaction.request.back.redirect_uri;
     let Ok(url) = Url::parse(uri) else {
-        return uri.clone();
+        return shortened(uri);
     };
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some("localhost" | "127.0.0.1" | "[::1]")) => {
             "a program on this device".to_owned()
         }
-        ("http" | "https", Some(host)) => host.to_owned(),
-        (scheme, _) => format!("the app on this device that opens {scheme}: links"),
+        ("http" | "https", Some(host)) => end_of(host),
+        (scheme, _) => format!(
+            "the app on this device that opens {}: links",
+            end_of(scheme)
+        ),
     }
 }
 
@@ -108,6 +111,16 @@ fn days(interaction: &Interaction, cx: &Cx) -> u32 {
         .refresh_token_lifetime;
     let life = own.unwrap_or(cx.app.config.tokens.refresh_token_lifetime);
     life.whole_seconds().div_ceil(86_400)
+}
+
+/// Of a host the end is shown: whose it is, that says.
+fn end_of(host: &str) -> String {
+    let most = host.chars().count().saturating_sub(SHOWN - 1);
+    if most <= 1 {
+        return host.to_owned();
+    }
+    let end = host.chars().skip(most);
+    ['…'].into_iter().chain(end).collect()
 }
 
 fn shortened(text: &str) -> String {

@@ -167,6 +167,32 @@ pub(crate) async fn spend<K: Kind>(
     })
 }
 
+/// Spends the tokens that are good until `until` at the latest and whose data hold `part`, for nobody.
+pub(crate) async fn void<K: Kind>(
+    part: &Value,
+    until: OffsetDateTime,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "
+        update single_use
+           set spent_at = $3
+         where kind = $1
+           and expires_at > $3
+           and expires_at <= $4
+           and spent_at is null
+           and data @> $2",
+        K::NAME,
+        part,
+        now,
+        until,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// A token as it is, without spending it.
 pub(crate) async fn find<K: Kind>(
     token: &Token<K>,

@@ -77,6 +77,7 @@ async fn a_person_sees_their_applications_and_takes_their_access_away() {
         application.client.introspect(&tokens.access).await["active"] == true
     };
     assert!(active(&shop, &tokens).await);
+    let code = shop.code(&mut browser, &[]).await;
 
     assert_eq!(remove(&mut browser, &id).await, 303);
     let page = browser.get("/account?done=application").await.text;
@@ -88,6 +89,7 @@ async fn a_person_sees_their_applications_and_takes_their_access_away() {
     shop.refresh(&tokens.refresh)
         .await
         .refused(400, "invalid_grant");
+    shop.redeem(&code).await.refused(400, "invalid_grant");
     assert!(active(&wiki, &wikis).await, "others are none the worse");
     assert_eq!(browser.account().await, 200, "nor is the session");
     // It asks again.

@@ -1,5 +1,7 @@
 //! The authorization endpoint: what is asked, what is answered, and to whom.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::Method;
 use serde_json::json;
 
@@ -529,6 +531,27 @@ async fn form_post_escapes_what_it_carries() {
         field(&page, "error").as_deref(),
         Some("unsupported_response_type")
     );
+    // A request object is refused, and the client hears it the way that it says there; of the object that alone is looked at.
+    let object = |claims: serde_json::Value| {
+        let payload = URL_SAFE_NO_PAD.encode(claims.to_string());
+        let object = format!("eyJhbGciOiJub25lIn0.{payload}.");
+        shop.authorize(&[("request", &object)])
+    };
+    let evil = "https://evil.example/";
+    let told_there = json!({ "response_mode": "form_post", "redirect_uri": evil, "state": "evil" });
+    let page = server.get(&object(told_there)).await;
+    assert_eq!(step_of(&page), Some(CALLBACK), "{}", page.text);
+    assert_eq!(
+        (
+            field(&page, "error").as_deref(),
+            field(&page, "state").as_deref()
+        ),
+        (Some("request_not_supported"), Some("s-1"))
+    );
+    for mode in [json!("fragment"), json!(1), json!(null)] {
+        let answer = server.get(&object(json!({ "response_mode": mode }))).await;
+        assert_eq!(told(&answer, &server), "request_not_supported");
+    }
 }
 
 #[tokio::test]
@@ -600,6 +623,56 @@ async fn people_are_asked_once_and_for_each_thing() {
     assert!(page.text.contains("See your phone number"), "{}", page.text);
     let always = [("scope", "openid"), ("prompt", "consent")];
     assert!(asked(&mut browser, &always).await.is_some());
+}
+
+#[tokio::test]
+async fn no_client_asks_by_name_for_what_its_scopes_do_not_open() {
+    // S-8
+    let server = Server::with_ada().await;
+    let shop = server.client().grant("authorization_code").scope("openid");
+    let shop = shop.option("--redirect-uri", CALLBACK).application().await;
+    let wish = r#"{"userinfo":{"email":null},"id_token":{"name":null,"email":{"essential":true}}}"#;
+    let wish = [("claims", wish)];
+    let mut browser = Browser::new(&server);
+    let page = browser.follow(&shop.authorize(&wish)).await;
+    let page = browser.sign_in_at(&page, "ada", PASSWORD).await;
+    assert_eq!(step_of(&page), Some("/consent"));
+    assert!(!page.text.contains("See your"), "{}", page.text);
+    let tokens = shop.tokens(&wish).await;
+    let told = claims(tokens["id_token"].as_str().unwrap());
+    assert_eq!(
+        (&told["email"], &told["name"]),
+        (&json!(null), &json!(null))
+    );
+    let access = tokens["access_token"].as_str().unwrap();
+    let person = server.call(Method::GET, "/oauth2/userinfo", access, None);
+    assert_eq!(person.await.json().as_object().unwrap().len(), 1, "sub");
+}
+
+#[tokio::test]
+async fn who_asks_and_where_it_leads_is_told_in_few_words() {
+    // S-12: of a name the beginning, of a host the end.
+    let server = Server::with_ada().await;
+    let host = format!(
+        "accounts.example.com.{}.evil.example",
+        ["login"; 20].join(".")
+    );
+    let callback = format!("https://{host}/cb");
+    let name = "Shop ".repeat(39);
+    let shop = server.client().named(&name).grant("authorization_code");
+    let shop = shop.scope("openid").option("--redirect-uri", &callback);
+    let shop = Application {
+        client: shop.register().await,
+        redirect_uri: callback.clone(),
+    };
+    let mut browser = Browser::new(&server);
+    let page = browser.follow(&shop.authorize(&[])).await;
+    let page = browser.sign_in_at(&page, "ada", PASSWORD).await;
+    assert_eq!(step_of(&page), Some("/consent"));
+    let text = &page.text;
+    assert!(text.contains(".evil.example</strong>"), "{text}");
+    assert!(!text.contains("accounts.example.com"), "{text}");
+    assert!(!text.contains(&"Shop ".repeat(20)), "{text}");
 }
 
 #[tokio::test]
@@ -702,6 +775,19 @@ async fn the_account_can_be_chosen_and_is_never_switched() {
     );
     let path = shop.authorize(&[("claims", &subject)]);
     assert_eq!(told(&browser.get(&path).await, &server), "login_required");
+    // What another client was given is no hint of this one's, and one without consent does not learn who sits here.
+    let other = server.application().application().await;
+    let path = other.authorize(&[("id_token_hint", &graces)]);
+    assert_eq!(told(&browser.get(&path).await, &server), "invalid_request");
+    let mut answers = Vec::new();
+    for person in [&adas, &graces] {
+        let sub = &claims(person)["sub"];
+        let subject = format!(r#"{{"id_token":{{"sub":{{"value":{sub}}}}}}}"#);
+        let path = other.authorize(&[("claims", &subject), ("prompt", "none")]);
+        answers.push(query(browser.get(&path).await.header("location")));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0]["error"], "login_required");
     // A hint outlives its token, and an access token is none (S-42).
     server.clock.advance(time::Duration::minutes(30));
     let path = shop.authorize(&[("id_token_hint", &graces), ("prompt", "none")]);

@@ -93,6 +93,7 @@ use crate::{
         logout::page::post_of_application,
         account::page::get,
         account::page::post_end_session,
+        account::page::post_end_login,
         account::page::post_remove_application,
         account::page::get_password,
         account::page::post_password,

@@ -138,6 +138,7 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,   "/logout",                                       Access::SignedIn, post(logout::page::post)),
         route(Method::GET,    "/account",                                      Access::SignedIn, get(account::page::get)),
         route(Method::POST,   "/account/sessions/end",                         Access::SignedIn, post(account::page::post_end_session)),
+        route(Method::POST,   "/account/applications/end",                     Access::SignedIn, post(account::page::post_end_login)),
         route(Method::POST,   "/account/applications/remove",                  Access::SignedIn, post(account::page::post_remove_application)),
         route(Method::GET,    "/account/password",                             Access::SignedIn, get(account::page::get_password)),
         route(Method::POST,   "/account/password",                             Access::SignedIn, post(account::page::post_password)),

@@ -7,8 +7,12 @@ use uuid::Uuid;
 
 use crate::consent::{self, ConsentRow};
 use crate::cx::Cx;
-use crate::families::{self, EndReason, FamilyRow};
-use crate::kernel::{ClientId, Fault, UserId};
+use crate::families::{self, FamilyRow};
+use crate::kernel::{ClientId, FamilyId, Fault, UserId};
+
+/// Logins of one application that are shown; those that were used last.
+const LOGINS: i64 = 20;
+const ALARMS: i64 = 20;
 
 /// One application, whatever it has of the person.
 pub(super) struct Application {
@@ -18,10 +22,19 @@ pub(super) struct Application {
     pub(super) granted: Vec<String>,
     /// When it last took a token.
     pub(super) last_used_at: Option<OffsetDateTime>,
-    /// Whether it has something that outlives a logout.
+    /// What it has of the person, last used first; empty where it is only remembered.
+    pub(super) logins: Vec<Login>,
+}
+
+/// What one sign-in gave to an application.
+pub(super) struct Login {
+    pub(super) family: FamilyId,
+    /// The session that it was opened with, which may have ended.
+    pub(super) session: Uuid,
+    pub(super) began_at: OffsetDateTime,
+    pub(super) last_used_at: OffsetDateTime,
+    /// Whether it outlives a logout.
     pub(super) offline: bool,
-    /// The sessions that it was opened with and still counts in.
-    pub(super) sessions: Vec<Uuid>,
 }
 
 /// An application that was signed out because something of it was used twice: somebody may have had a copy.
@@ -32,24 +45,24 @@ pub(super) struct Alarm {
 
 /// The person's applications, last used first, and alarms, last first.
 pub(super) async fn list(user: UserId, cx: &Cx) -> Result<(Vec<Application>, Vec<Alarm>), Fault> {
-    let (families, consents) = {
+    let (families, replayed, consents) = {
         let mut connection = cx.connection().await?;
-        let families = families::list(user, cx.now, &mut connection).await?;
-        (families, consent::list(user, &mut connection).await?)
+        (
+            families::list(user, LOGINS, cx.now, &mut connection).await?,
+            families::list_replayed(user, ALARMS, cx.now, &mut connection).await?,
+            consent::list(user, &mut connection).await?,
+        )
     };
     let mut applications: BTreeMap<ClientId, Application> = BTreeMap::new();
-    let mut alarms = Vec::new();
     for family in families {
-        let Some(name) = name(&family.client_id, cx).await? else {
-            continue;
-        };
-        match family.ended {
-            Some((at, EndReason::CodeReplayed | EndReason::RefreshTokenReplayed)) => {
-                alarms.push(Alarm { name, at });
-            }
-            Some(_) => {}
-            None => add(&mut applications, name, family),
+        if let Some(name) = name(&family.client_id, cx).await? {
+            add(&mut applications, name, family);
         }
+    }
+    let mut alarms = Vec::new();
+    for (client_id, at) in replayed {
+        let name = name(&client_id, cx).await?;
+        alarms.extend(name.map(|name| Alarm { name, at }));
     }
     for ConsentRow {
         client_id, granted, ..
@@ -64,15 +77,19 @@ pub(super) async fn list(user: UserId, cx: &Cx) -> Result<(Vec<Application>, Vec
     }
     let mut applications: Vec<_> = applications.into_values().collect();
     applications.sort_by_key(|a| std::cmp::Reverse(a.last_used_at));
-    alarms.sort_by_key(|a| std::cmp::Reverse(a.at));
     Ok((applications, alarms))
 }
 
 fn add(applications: &mut BTreeMap<ClientId, Application>, name: String, family: FamilyRow) {
     let application = entry(applications, family.client_id, name);
     application.last_used_at = application.last_used_at.max(Some(family.last_used_at));
-    application.offline |= family.offline;
-    application.sessions.push(family.session_id);
+    application.logins.push(Login {
+        family: family.id,
+        session: family.session_id,
+        began_at: family.began_at,
+        last_used_at: family.last_used_at,
+        offline: family.offline,
+    });
 }
 
 fn entry(
@@ -87,8 +104,7 @@ fn entry(
             name,
             granted: Vec::new(),
             last_used_at: None,
-            offline: false,
-            sessions: Vec::new(),
+            logins: Vec::new(),
         })
 }
 

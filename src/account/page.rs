@@ -6,15 +6,17 @@ use axum::response::{IntoResponse, Redirect, Response};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::applications::{self, Application};
+use super::again::{self, Act};
+use super::applications::{self, Application, Login};
 use super::device;
 use crate::consent;
 use crate::credentials::{self, Checked};
 use crate::cx::Cx;
+use crate::families;
 use crate::http::shapes::PageRefusals;
-use crate::http::{PageError, PageForm, assets_version, come_again, page, too_many};
+use crate::http::{Form, PageError, PageForm, assets_version, come_again, page, too_many};
 use crate::kernel::clock::rfc3339;
-use crate::kernel::{ClientId, Secret, scope};
+use crate::kernel::{ClientId, FamilyId, Secret, scope};
 use crate::sessions::{self, SessionRow, SignedIn, check_form, form_token};
 use crate::users::{self, ChoiceError, SignIn};
 
@@ -45,6 +47,18 @@ struct ApplicationView {
     last_used: Option<(String, String)>,
     /// What the person let it do, in words.
     may: Vec<String>,
+    logins: Vec<LoginView>,
+}
+
+struct LoginView {
+    family: String,
+    /// The device, in words.
+    place: String,
+    is_this: bool,
+    began: String,
+    began_words: String,
+    last_used: String,
+    last_used_words: String,
     offline: bool,
 }
 
@@ -91,9 +105,14 @@ pub(crate) async fn get(
             Some("Your password is changed. Everywhere else you have been signed out.")
         }
         Some("done=session") => Some("That session has ended."),
+        Some("done=login") => Some("The application is signed out there."),
         Some("done=application") => Some("That application has no access any more."),
         _ => None,
     };
+    let application_views = applications
+        .iter()
+        .map(|application| application_view(application, &sessions, data.public_id, cx.now))
+        .collect();
     let template = OverviewPage {
         assets: assets_version(),
         csrf: &form_token(&session, &cx),
@@ -113,15 +132,17 @@ pub(crate) async fn get(
                 at_words: ago(cx.now - alarm.at),
             })
             .collect(),
-        applications: applications
-            .iter()
-            .map(|application| application_view(application, cx.now))
-            .collect(),
+        applications: application_views,
     };
     page(StatusCode::OK, &template)
 }
 
-fn application_view(application: &Application, now: OffsetDateTime) -> ApplicationView {
+fn application_view(
+    application: &Application,
+    sessions: &[SessionRow],
+    this: Uuid,
+    now: OffsetDateTime,
+) -> ApplicationView {
     let granted = application
         .granted
         .iter()
@@ -140,7 +161,33 @@ fn application_view(application: &Application, now: OffsetDateTime) -> Applicati
             .last_used_at
             .map(|at| (rfc3339(at), ago(now - at))),
         may: may.collect(),
-        offline: application.offline,
+        logins: application
+            .logins
+            .iter()
+            .map(|login| login_view(login, sessions, this, now))
+            .collect(),
+    }
+}
+
+fn login_view(
+    login: &Login,
+    sessions: &[SessionRow],
+    this: Uuid,
+    now: OffsetDateTime,
+) -> LoginView {
+    let session = sessions.iter().find(|row| row.public_id == login.session);
+    LoginView {
+        family: login.family.0.to_string(),
+        place: match session {
+            Some(row) => device::name(row.user_agent.as_deref()),
+            None => "A browser that is signed out here".to_owned(),
+        },
+        is_this: login.session == this,
+        began: rfc3339(login.began_at),
+        began_words: ago(now - login.began_at),
+        last_used: rfc3339(login.last_used_at),
+        last_used_words: ago(now - login.last_used_at),
+        offline: login.offline,
     }
 }
 
@@ -150,9 +197,10 @@ fn view(
     this: Uuid,
     now: OffsetDateTime,
 ) -> SessionView {
-    let opened = applications
-        .iter()
-        .filter(|application| application.sessions.contains(&row.public_id));
+    let opened = applications.iter().filter(|application| {
+        let mut logins = application.logins.iter();
+        logins.any(|login| login.session == row.public_id)
+    });
     let opened: Vec<&str> = opened
         .map(|application| application.name.as_str())
         .collect();
@@ -177,43 +225,68 @@ fn ago(span: time::Duration) -> String {
 }
 
 /// `POST /account/sessions/end`.
-#[utoipa::path(post, path = "/account/sessions/end", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
+#[utoipa::path(post, path = "/account/sessions/end", tag = "people", responses((status = 200, description = "A page that asks for the password", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_end_session(
-    SignedIn {
-        session,
-        person,
-        cx,
-        ..
-    }: SignedIn,
+    signed_in: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
-    check_form(&mut form, &session, &cx)?;
+    check_form(&mut form, &signed_in.session, &signed_in.cx)?;
     let which = form
         .take_text("session")
         .and_then(|id| id.parse::<Uuid>().ok())
         .ok_or_else(PageError::not_found)?;
-    sessions::end_one(which, person.id, &cx).await?;
-    Ok(Redirect::to("/account?done=session").into_response())
+    end(Act::EndSession(which), signed_in, form).await
+}
+
+/// `POST /account/applications/end`: ends one login of an application.
+#[utoipa::path(post, path = "/account/applications/end", tag = "people", responses((status = 200, description = "A page that asks for the password", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
+pub(crate) async fn post_end_login(
+    signed_in: SignedIn,
+    PageForm(mut form): PageForm,
+) -> Result<Response, PageError> {
+    check_form(&mut form, &signed_in.session, &signed_in.cx)?;
+    let which = form
+        .take_text("login")
+        .and_then(|id| id.parse::<Uuid>().ok())
+        .ok_or_else(PageError::not_found)?;
+    end(Act::EndLogin(FamilyId(which)), signed_in, form).await
 }
 
 /// `POST /account/applications/remove`: takes consent back and ends all that the application has (checklist 70).
-#[utoipa::path(post, path = "/account/applications/remove", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
+#[utoipa::path(post, path = "/account/applications/remove", tag = "people", responses((status = 200, description = "A page that asks for the password", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_remove_application(
-    SignedIn {
-        session,
-        person,
-        cx,
-        ..
-    }: SignedIn,
+    signed_in: SignedIn,
     PageForm(mut form): PageForm,
 ) -> Result<Response, PageError> {
-    check_form(&mut form, &session, &cx)?;
+    check_form(&mut form, &signed_in.session, &signed_in.cx)?;
     let which = form
         .take_text("client_id")
         .and_then(|id| id.parse::<ClientId>().ok())
         .ok_or_else(PageError::not_found)?;
-    consent::withdraw(person.id, &which, &cx).await?;
-    Ok(Redirect::to("/account?done=application").into_response())
+    end(Act::RemoveApplication(which), signed_in, form).await
+}
+
+/// Ends something, of whoever proved themselves lately (checklist 78).
+async fn end(act: Act, signed_in: SignedIn, form: Form) -> Result<Response, PageError> {
+    if let Some(page) = again::demanded(&act, &signed_in, form).await? {
+        return Ok(page);
+    }
+    let SignedIn { person, cx, .. } = signed_in;
+    let done = match act {
+        Act::EndSession(which) => {
+            sessions::end_one(which, person.id, &cx).await?;
+            "session"
+        }
+        Act::EndLogin(which) => {
+            families::end_own(which, person.id, &cx).await?;
+            "login"
+        }
+        Act::RemoveApplication(which) => {
+            consent::withdraw(person.id, &which, &cx).await?;
+            "application"
+        }
+    };
+    Ok(Redirect::to(&format!("/account?done={done}")).into_response())
 }
 
 /// `GET /account/password`.

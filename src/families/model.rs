@@ -37,11 +37,12 @@ pub(crate) struct Standing {
 
 /// A family as its person sees it among their applications.
 pub(crate) struct FamilyRow {
+    pub(crate) id: FamilyId,
     pub(crate) client_id: ClientId,
     pub(crate) session_id: Uuid,
     pub(crate) offline: bool,
+    pub(crate) began_at: OffsetDateTime,
     pub(crate) last_used_at: OffsetDateTime,
-    pub(crate) ended: Option<(OffsetDateTime, EndReason)>,
 }
 
 /// Why a family ended before its time. A person who is disabled, deleted, of another rank or with a new password ends theirs by another
@@ -60,14 +61,6 @@ pub(crate) enum EndReason {
 }
 
 impl EndReason {
-    const ALL: [Self; 5] = [
-        Self::CodeReplayed,
-        Self::RefreshTokenReplayed,
-        Self::SignedOut,
-        Self::Revoked,
-        Self::ConsentWithdrawn,
-    ];
-
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::CodeReplayed => "code_replayed",
@@ -76,9 +69,5 @@ impl EndReason {
             Self::Revoked => "revoked",
             Self::ConsentWithdrawn => "consent_withdrawn",
         }
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }

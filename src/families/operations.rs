@@ -18,9 +18,32 @@ pub(crate) async fn end(
     db: &mut PgConnection,
     cx: &Cx,
 ) -> Result<bool, Fault> {
-    let Some(ended) = store::end(id, reason, cx.now, db).await? else {
+    let Some(ended) = store::end(id, None, reason, cx.now, db).await? else {
         return Ok(false);
     };
+    record(id, &ended, reason, db, cx).await?;
+    Ok(true)
+}
+
+/// Ends a family whose person asks for it, and has its application told. Somebody else's is none of theirs: nothing happens.
+pub(crate) async fn end_own(id: FamilyId, owner: UserId, cx: &Cx) -> Result<(), Fault> {
+    let mut tx = cx.begin().await?;
+    let reason = EndReason::Revoked;
+    if let Some(ended) = store::end(id, Some(owner), reason, cx.now, &mut tx).await? {
+        record(id, &ended, reason, &mut tx, cx).await?;
+        let told = [(ended.client_id, ended.session_id)];
+        notices::append(owner, &told, cx.now, &mut tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn record(
+    id: FamilyId,
+    ended: &store::Ended,
+    reason: EndReason,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<(), Fault> {
     let change = Change {
         before: None,
         after: Some(
@@ -28,8 +51,7 @@ pub(crate) async fn end(
         ),
     };
     let target = Target::User(ended.user_id);
-    audit::record(Action::TokenFamilyEnded, target, change, db, cx).await?;
-    Ok(true)
+    audit::record(Action::TokenFamilyEnded, target, change, db, cx).await
 }
 
 /// Ends a family of which something was used twice: somebody has a copy.

@@ -155,38 +155,74 @@ pub(crate) async fn find_refreshable(
     row.map(TryInto::try_into).transpose()
 }
 
-/// A person's families that count, and those that ended before their time, last used first.
+/// A person's families that count, last used first; of each client `most` at most.
 pub(crate) async fn list(
     user: UserId,
+    most: i64,
     now: OffsetDateTime,
     db: &mut PgConnection,
 ) -> Result<Vec<FamilyRow>, Fault> {
     let rows = sqlx::query!(
         r#"
-        select f.id as "id: FamilyId", f.client_id, f.session_id, f.offline, f.last_used_at, f.ended_at, f.end_reason
-          from token_family f
-          join "user" u on u.id = f.user_id
-         where f.user_id = $1
-           and f.expires_at > $2
-           and (f.ended_at is not null or f.valid_from = u.tokens_valid_from)
-         order by f.last_used_at desc, f.id
-         limit 200"#,
+        select id as "id: FamilyId", client_id, session_id, offline, created_at, last_used_at
+          from (
+               select f.id, f.client_id, f.session_id, f.offline, f.created_at, f.last_used_at,
+                      row_number() over (partition by f.client_id order by f.last_used_at desc, f.id) as place
+                 from token_family f
+                 join "user" u on u.id = f.user_id
+                where f.user_id = $1
+                  and f.expires_at > $2
+                  and f.ended_at is null
+                  and f.valid_from = u.tokens_valid_from
+         ) as live
+         where place <= $3
+         order by last_used_at desc, id"#,
         user.0,
         now,
+        most,
     )
     .fetch_all(db)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let reason = row.end_reason.as_deref().and_then(EndReason::parse);
             Ok(FamilyRow {
                 client_id: client(&row.client_id, row.id)?,
+                id: row.id,
                 session_id: row.session_id,
                 offline: row.offline,
+                began_at: row.created_at,
                 last_used_at: row.last_used_at,
-                ended: row.ended_at.zip(reason),
             })
         })
+        .collect()
+}
+
+/// A person's families that ended because something of them was used twice, last first.
+pub(crate) async fn list_replayed(
+    user: UserId,
+    most: i64,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Vec<(ClientId, OffsetDateTime)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select client_id, ended_at as "ended_at!"
+          from token_family
+         where user_id = $1
+           and expires_at > $2
+           and end_reason in ($4, $5)
+         order by ended_at desc, id
+         limit $3"#,
+        user.0,
+        now,
+        most,
+        EndReason::CodeReplayed.as_str(),
+        EndReason::RefreshTokenReplayed.as_str(),
+    )
+    .fetch_all(db)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((named(&row.client_id)?, row.ended_at)))
         .collect()
 }
 
@@ -194,11 +230,13 @@ pub(crate) async fn list(
 pub(super) struct Ended {
     pub(super) client_id: ClientId,
     pub(super) user_id: UserId,
+    pub(super) session_id: Uuid,
 }
 
-/// Ends a family; `None` where there is none, or it has ended.
+/// Ends a family, of this person where one is named; `None` where there is none, or it has ended.
 pub(super) async fn end(
     id: FamilyId,
+    of: Option<UserId>,
     reason: EndReason,
     now: OffsetDateTime,
     db: &mut PgConnection,
@@ -209,10 +247,12 @@ pub(super) async fn end(
            set ended_at = $2, end_reason = $3
          where id = $1
            and ended_at is null
-        returning client_id, user_id as "user_id: UserId""#,
+           and ($4::uuid is null or user_id = $4)
+        returning client_id, user_id as "user_id: UserId", session_id"#,
         id.0,
         now,
         reason.as_str(),
+        of.map(|user| user.0),
     )
     .fetch_optional(db)
     .await?;
@@ -220,6 +260,7 @@ pub(super) async fn end(
         Ok(Ended {
             client_id: client(&row.client_id, id)?,
             user_id: row.user_id,
+            session_id: row.session_id,
         })
     })
     .transpose()

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::examples::example;
 use crate::support::chromium::{Chromium, DARK, LIGHT, Look, NARROW, WITHOUT_JAVASCRIPT};
-use crate::support::sign_on::Application;
+use crate::support::sign_on::{Application, query};
 use crate::support::{Browser, Server, eventually};
 
 const PASSWORD: &str = "wordy rivers 77";
@@ -139,6 +139,13 @@ async fn site() -> String {
     format!("http://{address}")
 }
 
+/// What an application does with the code that the browser brings.
+async fn redeem(application: &Application<'_>, page: &Chromium) {
+    let told = query(&page.url().await);
+    let code = told["code"].as_str().expect("a code");
+    assert_eq!(application.redeem(code).await.status, 200);
+}
+
 /// One browser, two applications: one login opens both, the account page tells of them, and one logout, asked for by an application, ends
 /// it. Chromium holds each form's way to the applications against the policy of its page.
 async fn leave_two_applications(look: Look) {
@@ -173,12 +180,14 @@ async fn leave_two_applications(look: Look) {
     page.press("main button[type=submit]").await;
     assert_eq!(page.path().await, "/cb");
     assert!(page.text().await.contains("own page"));
+    redeem(&shop, &page).await;
 
     page.goto(&format!("{}{}", server.url, wiki.authorize(&[])))
         .await;
     assert_eq!(page.path().await, "/consent", "one login opens both");
     page.press("main button[type=submit]").await;
     assert_eq!(page.path().await, "/cb");
+    redeem(&wiki, &page).await;
 
     let foreign = shop.authorize(&[("redirect_uri", "https://evil.example/")]);
     page.goto(&format!("{}{foreign}", server.url)).await;
@@ -188,6 +197,14 @@ async fn leave_two_applications(look: Look) {
     inspect(&page, look, "account-applications").await;
     let text = page.text().await;
     assert!(text.contains("Shop") && text.contains("Wiki"), "{text}");
+    // Ends one login of an application, without script as well: the list opens by itself.
+    let logins = "form[action='/account/applications/end'] button";
+    assert_eq!(page.count(logins).await, 2);
+    page.find("details summary").await.click().await.unwrap();
+    inspect(&page, look, "account-logins").await;
+    page.press(logins).await;
+    assert_eq!(page.count(logins).await, 1);
+    inspect(&page, look, "account-login-ended").await;
     page.press("form[action='/account/applications/remove'] button")
         .await;
     inspect(&page, look, "account-application-removed").await;

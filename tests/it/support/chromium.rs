@@ -97,6 +97,10 @@ impl Chromium {
         self.client.current_url().await.unwrap().path().to_owned()
     }
 
+    pub(crate) async fn url(&self) -> String {
+        self.client.current_url().await.unwrap().to_string()
+    }
+
     pub(crate) async fn title(&self) -> String {
         self.client.title().await.unwrap()
     }

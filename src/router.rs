@@ -5,7 +5,7 @@ use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::response::{Redirect, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, options, patch, post, put};
 
 use crate::app::App;
 use crate::consumers::Shown;
@@ -61,6 +61,9 @@ pub fn table() -> Vec<Route> {
         route(Method::POST,   "/oauth2/token",                                 Access::Client, post(token::http::post)),
         route(Method::POST,   "/oauth2/introspect",                            Access::Client, post(token::http::introspect)),
         route(Method::POST,   "/oauth2/revoke",                                Access::Client, post(token::http::revoke)),
+        route(Method::OPTIONS, "/oauth2/token",                                Access::Open, options(token::preflight::token)),
+        route(Method::OPTIONS, "/oauth2/revoke",                               Access::Open, options(token::preflight::revoke)),
+        route(Method::OPTIONS, "/oauth2/userinfo",                             Access::Open, options(token::preflight::userinfo)),
         route(Method::GET,    "/oauth2/logout",                                Access::Browser, get(logout::page::get_of_application)),
         route(Method::POST,   "/oauth2/logout",                                Access::Browser, post(logout::page::post_of_application)),
         route(Method::GET,    "/oauth2/userinfo",                              Access::Token(OPENID), get(userinfo::http::get)),
@@ -162,6 +165,9 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
     } in table()
     {
         let handler = match access {
+            Access::Client | Access::Token(_) if is_for_pages(path) => {
+                handler.layer(middleware::from_fn(http::cors::for_readers))
+            }
             Access::Open | Access::Client | Access::Registration | Access::Token(_) => handler,
             Access::Scope(scope) => {
                 let handler = if path.starts_with("/api/v1/users") && method != Method::GET {
@@ -191,6 +197,12 @@ pub(crate) fn build(app: &App, further: Router<App>) -> Router {
             not_there(&uri, ProblemKind::MethodNotAllowed)
         });
     around(router, app, is_timeless)
+}
+
+/// Whether pages of other origins may call this path, where their client registered them (checklist 87): those that a browser may ask about.
+fn is_for_pages(path: &str) -> bool {
+    let asked = |route: &Route| route.path == path && route.method == Method::OPTIONS;
+    table().iter().any(asked)
 }
 
 /// What registered consumers get at a route. One that is not listed is not for them: whatever is added keeps from them what their view

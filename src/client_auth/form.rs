@@ -11,6 +11,7 @@ use super::{assertion, secret};
 use crate::app::App;
 use crate::clients::Client;
 use crate::cx::Cx;
+use crate::http::cors::Readers;
 use crate::http::{Form, OAuthCode, OAuthError, decode_form};
 use crate::kernel::Secret;
 
@@ -51,11 +52,15 @@ impl FromRequest<App> for ClientForm {
             <Cx as axum::extract::FromRequestParts<App>>::from_request_parts(&mut parts, app).await;
         let mut authorization = parts.headers.get_all(header::AUTHORIZATION).iter();
         let authorization = [authorization.next().cloned(), authorization.next().cloned()];
+        let readers = parts.extensions.get::<Readers>().cloned();
         let mut form = Form::from_request(Request::from_parts(parts, body), app)
             .await
             .map_err(|e| OAuthError::invalid_request(e.told()).status(e.status()))?;
         let claim = claim(authorization, &mut form)?;
         let client = secret::verify(claim, &cx).await?;
+        if let Some(readers) = readers {
+            readers.are(&client.registration.sign_on.cors_origins);
+        }
         Ok(Self { client, form, cx })
     }
 }

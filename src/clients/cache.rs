@@ -1,6 +1,6 @@
 //! Clients in memory: the hot path asks no database. Believed only while this replica hears from the notifier (db::invalidation).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,6 +28,8 @@ pub(crate) struct Clients {
     /// Until when some client has the password grant, in seconds of Unix time.
     password_grant_until: AtomicI64,
     password_grant_known_at: AtomicU64,
+    /// Origins of the pages of some client, and what had been forgotten when they were asked for.
+    origins: Mutex<Option<(u64, Arc<HashSet<String>>)>>,
     /// Uses of secrets that nobody has written down yet, the last of each.
     uses: Mutex<HashMap<Uuid, OffsetDateTime>>,
 }
@@ -39,6 +41,7 @@ impl Clients {
             forgotten: AtomicU64::new(1),
             password_grant_until: AtomicI64::new(i64::MIN),
             password_grant_known_at: AtomicU64::new(0),
+            origins: Mutex::default(),
             uses: Mutex::default(),
         }
     }
@@ -105,6 +108,22 @@ impl Clients {
             }
         }
         self.password_grant_until.load(Ordering::SeqCst) > app.clock.now().unix_timestamp()
+    }
+
+    /// Whether some client registered this origin: from memory where that may be believed, else from the database.
+    pub(crate) async fn any_from(&self, origin: &str, cx: &Cx) -> Result<bool, Fault> {
+        let before = self.forgotten.load(Ordering::SeqCst);
+        let trusted = cx.app.trust.holds();
+        let known = self.origins.lock().ok().and_then(|known| known.clone());
+        if let Some((_, origins)) = known.filter(|(at, _)| trusted && *at == before) {
+            return Ok(origins.contains(origin));
+        }
+        let asked = store::list_origins(&mut *cx.connection().await?).await?;
+        let origins = Arc::new(HashSet::from_iter(asked));
+        if trusted && let Ok(mut known) = self.origins.lock() {
+            *known = Some((before, origins.clone()));
+        }
+        Ok(origins.contains(origin))
     }
 
     /// Notes that a secret was used: in memory, at most once a minute for each, for a job to write down.

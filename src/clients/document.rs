@@ -213,6 +213,7 @@ impl Reader {
         let modes: Option<Vec<ResponseMode>> = self.all_named("response_modes");
         SignOn {
             redirect_uris: self.texts("redirect_uris"),
+            cors_origins: self.texts("cors_origins"),
             response_modes: modes.map_or(plain.response_modes, |modes| {
                 let all = ResponseMode::ALL.into_iter();
                 all.filter(|mode| modes.contains(mode)).collect()
@@ -401,7 +402,7 @@ mod tests {
             "client_name": "shop", "token_endpoint_auth_method": "private_key_jwt", "token_endpoint_auth_signing_alg": "EdDSA",
             "jwks_uri": "https://shop.example/jwks", "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"],
             "scope": "openid email", "audiences": ["https://a.example"], "serves": "https://b.example",
-            "access_token_signing_alg": "RS256", "access_token_lifetime": 300, "redirect_uris": ["com.example.shop:/cb"],
+            "access_token_signing_alg": "RS256", "access_token_lifetime": 300, "redirect_uris": ["com.example.shop:/cb"], "cors_origins": ["https://shop.example"],
             "response_modes": ["query"], "application_type": "native", "require_pkce": false, "first_party": true,
             "default_max_age": 60, "require_auth_time": true, "initiate_login_uri": "https://shop.example/begin",
             "post_logout_redirect_uris": ["https://shop.example/bye"], "backchannel_logout_uri": "https://shop.example/out",

@@ -6,7 +6,9 @@ use std::fmt;
 use time::OffsetDateTime;
 use url::Url;
 
-use super::uris::{HTTPS_URI, REDIRECT_URI, WEB_URI, is_https_uri, is_redirect_uri, is_web_uri};
+use super::uris::{
+    HTTPS_URI, ORIGIN, REDIRECT_URI, WEB_URI, is_https_uri, is_origin, is_redirect_uri, is_web_uri,
+};
 use super::{About, AuthMethod, Grant, SignOn};
 use crate::config::Issuer;
 use crate::jose::{Alg, KeySet};
@@ -220,6 +222,19 @@ impl Registration {
                 REDIRECT_URI,
             );
         }
+        // A page can't keep a secret: whoever has one calls from a server, which asks for nobody's leave.
+        let page = self.auth_method == AuthMethod::None && self.may(Grant::AuthorizationCode);
+        rules.hold(
+            s.cors_origins.is_empty() || page,
+            "cors_origins",
+            "none, or a public client with the grant authorization_code",
+        );
+        rules.hold(s.cors_origins.len() <= 20, "cors_origins", "at most 20");
+        rules.hold(
+            s.cors_origins.iter().all(|origin| is_origin(origin)),
+            "cors_origins",
+            ORIGIN,
+        );
         rules.hold(
             !s.response_modes.is_empty(),
             "response_modes",

@@ -61,6 +61,8 @@ pub(crate) struct ClientWriteShape {
     #[schema(format = DateTime)]
     password_grant_until: Option<String>,
     redirect_uris: Option<Vec<String>>,
+    /// Of a public client: origins of its pages, as `https://shop.example`.
+    cors_origins: Option<Vec<String>>,
     /// `query`, `form_post`; both unless named.
     response_modes: Option<Vec<String>>,
     /// `web` (default) or `native`.

@@ -70,6 +70,8 @@ impl FromStr for ApplicationType {
 pub(crate) struct SignOn {
     /// Where answers may go, each compared byte by byte.
     pub(crate) redirect_uris: Vec<String>,
+    /// Origins of its own pages, which may read what the server answers to it (checklist 87); of public clients alone.
+    pub(crate) cors_origins: Vec<String>,
     /// How they may travel.
     pub(crate) response_modes: Vec<ResponseMode>,
     pub(crate) application_type: ApplicationType,
@@ -105,6 +107,7 @@ impl Default for SignOn {
     fn default() -> Self {
         Self {
             redirect_uris: Vec::new(),
+            cors_origins: Vec::new(),
             response_modes: ResponseMode::ALL.to_vec(),
             application_type: ApplicationType::Web,
             require_pkce: true,

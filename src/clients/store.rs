@@ -427,6 +427,18 @@ pub(super) async fn password_grant_until(db: &mut PgConnection) -> Result<Option
     Ok(until)
 }
 
+/// The origins of all clients' pages.
+pub(super) async fn list_origins(db: &mut PgConnection) -> Result<Vec<String>, Fault> {
+    let origins = sqlx::query_scalar!(
+        r#"
+        select distinct jsonb_array_elements_text(sign_on -> 'cors_origins') as "origin!"
+          from client"#
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(origins)
+}
+
 /// The longest life that any client's registration gives its access or ID tokens; zero where none says anything.
 pub(crate) async fn longest_token_lifetime(db: &mut PgConnection) -> Result<Span, Fault> {
     let seconds = sqlx::query_scalar!(

@@ -81,6 +81,15 @@ fn has_a_plain_name(host: &Host<&str>) -> bool {
     }
 }
 
+/// What [`is_origin`] takes, for people.
+pub(super) const ORIGIN: &str = "origins as browsers write them, https (http on loopback hosts only), without a slash at the end";
+
+/// An origin as browsers write it (RFC 6454 §6.1): lower case, without the scheme's own port, without a path.
+pub(super) fn is_origin(text: &str) -> bool {
+    let url = parse(text).filter(|_| is_web_uri(text));
+    url.is_some_and(|url| url.origin().ascii_serialization() == text)
+}
+
 /// An application's own scheme: a domain the other way round, so that it has a dot (RFC 8252 §7.1, E21).
 fn is_app_uri(uri: &str, application: ApplicationType) -> bool {
     let Some((scheme, rest)) = uri.split_once(':') else {
@@ -221,6 +230,38 @@ mod tests {
         }
         let long = format!("https://shop.example/{}", "a".repeat(LONGEST));
         assert!(!is_redirect_uri(&long, ApplicationType::Web));
+    }
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        // S-87
+        for good in [
+            "https://shop.example",
+            "https://shop.example:8443",
+            "http://localhost:3000",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+        ] {
+            assert!(is_origin(good), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "null",
+            "https://shop.example/",
+            "https://shop.example/app",
+            "https://shop.example?",
+            "https://shop.example:443",
+            "https://Shop.example",
+            "https://*.shop.example",
+            "http://shop.example",
+            "https://user@shop.example",
+            "shop.example",
+            "file://",
+            "com.example.shop://",
+        ] {
+            assert!(!is_origin(bad), "{bad}");
+        }
     }
 
     #[test]

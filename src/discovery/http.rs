@@ -7,8 +7,8 @@ use axum::response::Response;
 use super::metadata::Metadata;
 use crate::app::App;
 use crate::config::Config;
-use crate::http::Document;
 use crate::http::shapes::OAuthErrorShape;
+use crate::http::{Document, cors};
 use crate::kernel::Fault;
 
 /// The metadata by OpenID Connect Discovery's name, also while the database is away.
@@ -34,7 +34,7 @@ async fn metadata(app: &App, headers: &HeaderMap) -> Response {
     } else {
         &documents.without_password
     };
-    document.answer(headers)
+    cors::for_everybody(document.answer(headers))
 }
 
 /// The metadata, made beforehand for either answer to the one question that is asked each time.

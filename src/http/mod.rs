@@ -3,6 +3,7 @@
 mod answer;
 mod at;
 mod bearer_error;
+pub(crate) mod cors;
 mod csrf;
 mod document;
 mod etag;

@@ -10,6 +10,7 @@ pub(crate) mod http;
 mod id_token;
 mod introspect;
 mod issue;
+pub(crate) mod preflight;
 mod presented;
 mod revoke;
 mod seen;

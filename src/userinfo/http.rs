@@ -1,14 +1,15 @@
 //! `/oauth2/userinfo`.
 
-use axum::Json;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::cx::Cx;
+use crate::http::cors::Readers;
 use crate::http::shapes::ProblemShape;
 use crate::http::{BearerError, Form};
 use crate::kernel::{Secret, scope};
@@ -37,24 +38,29 @@ struct UserinfoShape {
 
 /// Tells who signed in. The token comes in the `Authorization` header, whatever its audience.
 #[utoipa::path(get, path = "/oauth2/userinfo", tag = "tokens", responses((status = 200, description = "The person", body = UserinfoShape), (status = 400, description = "The token was sent in more than one way", body = ProblemShape, content_type = "application/problem+json"), (status = 401, description = "No access token, or none that is valid", body = ProblemShape, content_type = "application/problem+json"), (status = 403, description = "The token has no openid", body = ProblemShape, content_type = "application/problem+json"), (status = 405, description = "GET or POST", body = ProblemShape, content_type = "application/problem+json"), (status = 503, description = "The database is away, or there is too much to do", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = [])))]
-pub(crate) async fn get(cx: Cx, headers: HeaderMap) -> Result<impl IntoResponse, BearerError> {
-    answer(token::bearer(&headers)?, &cx).await
+pub(crate) async fn get(
+    cx: Cx,
+    readers: Option<Extension<Readers>>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, BearerError> {
+    answer(token::bearer(&headers)?, readers, &cx).await
 }
 
 /// The same; the token comes in the header, or in the form as `access_token`.
 #[utoipa::path(post, path = "/oauth2/userinfo", tag = "tokens", responses((status = 200, description = "The person", body = UserinfoShape), (status = 400, description = "The request could not be read, or the token was sent in more than one way", body = ProblemShape, content_type = "application/problem+json"), (status = 401, description = "No access token, or none that is valid", body = ProblemShape, content_type = "application/problem+json"), (status = 403, description = "The token has no openid", body = ProblemShape, content_type = "application/problem+json"), (status = 405, description = "GET or POST", body = ProblemShape, content_type = "application/problem+json"), (status = 503, description = "The database is away, or there is too much to do", body = ProblemShape, content_type = "application/problem+json")), security(("bearer" = []), ()))]
 pub(crate) async fn post(
     cx: Cx,
+    readers: Option<Extension<Readers>>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<impl IntoResponse, BearerError> {
     let in_header = token::bearer(&headers);
     let in_form = token_in_form(&headers, request, &cx.app).await?;
     match (in_header, in_form) {
-        (Err(BearerError::MissingToken), Some(token)) => answer(token.expose(), &cx).await,
+        (Err(BearerError::MissingToken), Some(token)) => answer(token.expose(), readers, &cx).await,
         // RFC 6750 §2: one way, not two.
         (Ok(_), Some(_)) => Err(BearerError::InvalidRequest),
-        (in_header, _) => answer(in_header?, &cx).await,
+        (in_header, _) => answer(in_header?, readers, &cx).await,
     }
 }
 
@@ -72,19 +78,31 @@ async fn token_in_form(
     Ok(form.take("access_token"))
 }
 
-async fn answer(token: &str, cx: &Cx) -> Result<impl IntoResponse + use<>, BearerError> {
-    let claims = claims(token, cx).await?;
+async fn answer(
+    token: &str,
+    readers: Option<Extension<Readers>>,
+    cx: &Cx,
+) -> Result<impl IntoResponse + use<>, BearerError> {
+    let readers = readers.map(|Extension(readers)| readers);
+    let claims = claims(token, readers, cx).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(claims)))
 }
 
 /// The claims of the person whom the token speaks for, if they are let in still and the token counts (checklist 146).
-async fn claims(token: &str, cx: &Cx) -> Result<Map<String, Value>, BearerError> {
+async fn claims(
+    token: &str,
+    readers: Option<Readers>,
+    cx: &Cx,
+) -> Result<Map<String, Value>, BearerError> {
     let presented = Presented::read(token, None, cx).map_err(|why| {
         tracing::info!(reason = why.0, "an access token was refused");
         BearerError::InvalidToken
     })?;
     let counted = presented.counted(AsOf::ASecondAgo, cx).await?;
     let counted = counted.ok_or(BearerError::InvalidToken)?;
+    if let Some(readers) = readers {
+        readers.are(&counted.client.registration.sign_on.cors_origins);
+    }
     if !presented.scope.contains(scope::OPENID) {
         return Err(BearerError::InsufficientScope(scope::OPENID));
     }

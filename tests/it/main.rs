@@ -21,6 +21,7 @@ mod cli;
 mod client_auth;
 mod clients;
 mod consumers;
+mod cors;
 mod discovery;
 mod examples;
 mod find;

@@ -91,6 +91,9 @@ struct SignOnArgs {
     /// Where answers of the login may go (repeats)
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<String>,
+    /// An origin of its pages that may call Doorward, of a public client (repeats)
+    #[arg(long = "cors-origin", value_name = "ORIGIN")]
+    cors_origins: Vec<String>,
     /// How answers may travel: query, form_post (repeats; default both)
     #[arg(long = "response-mode", value_name = "MODE")]
     response_modes: Vec<ResponseMode>,
@@ -233,6 +236,7 @@ impl Create {
         let s = self.sign_on;
         let sign_on = SignOn {
             redirect_uris: s.redirect_uris,
+            cors_origins: s.cors_origins,
             response_modes: ResponseMode::ALL
                 .into_iter()
                 .filter(|mode| s.response_modes.is_empty() || s.response_modes.contains(mode))

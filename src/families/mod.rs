@@ -10,6 +10,4 @@ pub(crate) use operations::{
     Record, end, end_of_consent, end_of_session, end_of_user, end_own, replayed,
 };
 pub(crate) use refresh::{GRACE_REPEATS, RefreshToken, sealed, unsealed};
-pub(crate) use store::{
-    begin, find, find_refreshable, list, list_replayed, sweep, used_among,
-};
+pub(crate) use store::{begin, find, find_refreshable, list, list_replayed, sweep, used_among};

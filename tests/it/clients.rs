@@ -4,78 +4,19 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::Row;
 
+use crate::support::api::{Api, pointers};
 use crate::support::{Answer, Server, TestClient, eventually};
 
 const CLIENTS: &str = "/api/v1/clients";
 
-struct Api<'a> {
-    server: &'a Server,
-    token: String,
-}
-
-impl<'a> Api<'a> {
-    async fn of(server: &'a Server) -> Self {
-        Self {
-            server,
-            token: server.admin_token().await,
-        }
-    }
-
-    /// A caller that holds no more than this.
-    async fn with(server: &'a Server, scope: &str) -> Self {
-        Self {
-            server,
-            token: server.token(scope).await,
-        }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
-        let request = self.server.request(method, path).bearer_auth(&self.token);
-        Answer::of(if body.is_null() {
-            request
-        } else {
-            request.json(&body)
-        })
-        .await
-    }
-
-    async fn call_at(&self, method: Method, path: &str, etag: &str, body: Value) -> Answer {
-        let request = self.server.request(method, path).bearer_auth(&self.token);
-        let request = request.header("if-match", etag);
-        Answer::of(if body.is_null() {
-            request
-        } else {
-            request.json(&body)
-        })
-        .await
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.call(Method::GET, path, Value::Null).await
-    }
-
-    async fn create(&self, body: Value) -> Answer {
-        self.call(Method::POST, CLIENTS, body).await
-    }
-
-    async fn made(&self, body: Value) -> Value {
-        let made = self.create(body).await;
-        assert_eq!(made.status, 201, "{}", made.text);
-        made.json()
-    }
+async fn make(api: &Api<'_>, body: Value) -> Value {
+    let made = api.post(CLIENTS, body).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    made.json()
 }
 
 fn path(client: &Value) -> String {
     format!("{CLIENTS}/{}", client["client_id"].as_str().unwrap())
-}
-
-fn pointers(problem: &Value) -> Vec<String> {
-    let errors = problem["errors"].as_array().unwrap().iter();
-    let mut pointers: Vec<String> = errors
-        .map(|e| e["pointer"].as_str().unwrap_or("").to_owned())
-        .collect();
-    pointers.sort();
-    pointers
 }
 
 fn machine(scope: &str) -> Value {
@@ -93,7 +34,7 @@ fn web() -> Value {
 async fn a_client_is_made_read_changed_and_deleted() {
     let server = Server::start().await;
     let api = Api::of(&server).await;
-    let answer = api.create(web()).await;
+    let answer = api.post(CLIENTS, web()).await;
     assert_eq!(answer.status, 201, "{}", answer.text);
     let made = answer.json();
     assert_eq!(answer.header("location"), path(&made));
@@ -112,7 +53,12 @@ async fn a_client_is_made_read_changed_and_deleted() {
 
     let patch = json!({ "client_name": "New shop", "logo_uri": "https://shop.example/logo.png", "scope": null });
     let changed = api
-        .call_at(Method::PATCH, &path(&made), "\"1\"", patch.clone())
+        .call_with(
+            Method::PATCH,
+            &path(&made),
+            &[("if-match", "\"1\"")],
+            patch.clone(),
+        )
         .await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     let client = changed.json();
@@ -123,17 +69,22 @@ async fn a_client_is_made_read_changed_and_deleted() {
     );
     assert_eq!(client["redirect_uris"], made["redirect_uris"]);
     // Somebody else was quicker.
-    api.call_at(
+    api.call_with(
         Method::PATCH,
         &path(&made),
-        "\"1\"",
+        &[("if-match", "\"1\"")],
         json!({ "client_name": "x" }),
     )
     .await
     .problem(412, "precondition-failed");
-    api.call_at(Method::DELETE, &path(&made), "\"1\"", Value::Null)
-        .await
-        .problem(412, "precondition-failed");
+    api.call_with(
+        Method::DELETE,
+        &path(&made),
+        &[("if-match", "\"1\"")],
+        Value::Null,
+    )
+    .await
+    .problem(412, "precondition-failed");
     // A change that changes nothing writes nothing; what was read may be sent back.
     let same = api.call(Method::PUT, &path(&made), client.clone()).await;
     assert_eq!(
@@ -149,7 +100,12 @@ async fn a_client_is_made_read_changed_and_deleted() {
         (&Value::Null, &json!(false), &json!(3))
     );
     let gone = api
-        .call_at(Method::DELETE, &path(&made), "\"3\"", Value::Null)
+        .call_with(
+            Method::DELETE,
+            &path(&made),
+            &[("if-match", "\"3\"")],
+            Value::Null,
+        )
         .await;
     assert_eq!(gone.status, 204, "{}", gone.text);
     api.get(&path(&made)).await.problem(404, "not-found");
@@ -167,7 +123,7 @@ async fn what_is_wrong_is_named_all_at_once() {
         "client_name": "", "grant_types": ["authorization_code"], "redirect_uris": ["javascript:alert(1)"], "colour": "red",
         "logo_uri": "data:x", "client_id": "c_mine", "default_max_age": "soon",
     });
-    let problem = api.create(wrong).await.problem(422, "invalid");
+    let problem = api.post(CLIENTS, wrong).await.problem(422, "invalid");
     assert_eq!(
         pointers(&problem),
         ["/client_id", "/colour", "/default_max_age"],
@@ -176,7 +132,7 @@ async fn what_is_wrong_is_named_all_at_once() {
     let wrong = json!({
         "client_name": "", "grant_types": ["authorization_code"], "redirect_uris": ["javascript:alert(1)"], "logo_uri": "data:x",
     });
-    let problem = api.create(wrong).await.problem(422, "invalid");
+    let problem = api.post(CLIENTS, wrong).await.problem(422, "invalid");
     assert_eq!(
         pointers(&problem),
         ["/client_name", "/logo_uri", "/redirect_uris"]
@@ -195,27 +151,30 @@ async fn what_is_wrong_is_named_all_at_once() {
     ] {
         let mut body = web();
         body["redirect_uris"] = json!([uri]);
-        let problem = api.create(body).await.problem(422, "invalid");
+        let problem = api.post(CLIENTS, body).await.problem(422, "invalid");
         assert_eq!(pointers(&problem), ["/redirect_uris"], "{uri}");
     }
     // S-27: there is no implicit grant, and the password grant is nobody's by accident.
     for grant in ["implicit", "urn:x"] {
         let problem = api
-            .create(json!({ "client_name": "x", "grant_types": [grant] }))
+            .post(
+                CLIENTS,
+                json!({ "client_name": "x", "grant_types": [grant] }),
+            )
             .await
             .problem(422, "invalid");
         assert_eq!(pointers(&problem), ["/grant_types"]);
     }
     let mut public = machine("x");
     public["token_endpoint_auth_method"] = json!("none");
-    let problem = api.create(public).await.problem(422, "invalid");
+    let problem = api.post(CLIENTS, public).await.problem(422, "invalid");
     assert_eq!(pointers(&problem), ["/token_endpoint_auth_method"]);
     let mut serving = machine("x");
     serving["serves"] = json!("https://taken.example");
-    api.made(serving.clone()).await;
-    let problem = api.create(serving).await.problem(409, "conflict");
+    make(&api, serving.clone()).await;
+    let problem = api.post(CLIENTS, serving).await.problem(409, "conflict");
     assert_eq!(pointers(&problem), ["/serves"]);
-    let made = api.made(web()).await;
+    let made = make(&api, web()).await;
     let problem = api
         .call(Method::PATCH, &path(&made), json!({ "version": 7 }))
         .await
@@ -230,7 +189,7 @@ async fn the_list_goes_on_by_cursor() {
     for n in 0..5 {
         let mut body = machine("x");
         body["client_name"] = json!(format!("machine {n}"));
-        api.made(body).await;
+        make(&api, body).await;
     }
     let (mut names, mut next) = (Vec::new(), format!("{CLIENTS}?limit=2"));
     for _ in 0..10 {
@@ -283,7 +242,7 @@ async fn a_secret_is_exchanged_without_an_outage() {
     // E6
     let server = Server::start().await;
     let api = Api::of(&server).await;
-    let made = api.made(machine("x")).await;
+    let made = make(&api, machine("x")).await;
     let secrets = format!("{}/secrets", path(&made));
     let old = held(&server, &made);
     assert_eq!(old.client_credentials(&[]).await.status, 200);
@@ -415,11 +374,11 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
     for body in &above {
         // Made.
         registrar
-            .create(body.clone())
+            .post(CLIENTS, body.clone())
             .await
             .problem(403, "forbidden");
         // Taken over.
-        let made = admin.made(body.clone()).await;
+        let made = make(&admin, body.clone()).await;
         let secrets = format!("{}/secrets", path(&made));
         let secret = admin.get(&secrets).await.json()["items"][0]["id"].clone();
         let secret = format!("{secrets}/{}", secret.as_str().unwrap());
@@ -471,7 +430,7 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
         );
     }
     // Raised afterwards.
-    let made = registrar.made(machine("x")).await;
+    let made = make(&registrar, machine("x")).await;
     for patch in [
         json!({ "scope": "x users:read" }),
         json!({ "scope": "clients:write clients:read" }),
@@ -482,13 +441,13 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
             .await
             .problem(403, "forbidden");
     }
-    let shop = registrar.made(web()).await;
+    let shop = make(&registrar, web()).await;
     registrar
         .call(Method::PATCH, &path(&shop), json!({ "first_party": true }))
         .await
         .problem(403, "forbidden");
     // What they hold they may give, and what holds nothing of Doorward's they may do with as they please.
-    let given = registrar.made(machine("clients:write")).await;
+    let given = make(&registrar, machine("clients:write")).await;
     assert_eq!(
         registrar
             .call(
@@ -518,11 +477,14 @@ async fn nobody_gives_or_takes_what_they_do_not_hold() {
     // The token counts, not the client that it was given to: this one is registered for all four.
     let held_by_client = Api::with(&server, "clients:write users:read").await;
     assert_eq!(
-        held_by_client.create(machine("users:read")).await.status,
+        held_by_client
+            .post(CLIENTS, machine("users:read"))
+            .await
+            .status,
         201
     );
     held_by_client
-        .create(machine("users:write"))
+        .post(CLIENTS, machine("users:write"))
         .await
         .problem(403, "forbidden");
     // A client can't raise itself.
@@ -546,7 +508,7 @@ async fn changes_are_recorded_without_secrets_and_heard_everywhere() {
     let server = Server::start().await;
     let replica = server.replica().await;
     let api = Api::of(&server).await;
-    let made = api.made(machine("x")).await;
+    let made = make(&api, machine("x")).await;
     let there = TestClient {
         server: &replica,
         ..held(&server, &made)

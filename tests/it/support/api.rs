@@ -1,4 +1,4 @@
-//! The directory's REST API, as an admin uses it.
+//! The REST API, as an admin uses it.
 
 use reqwest::Method;
 use serde_json::Value;
@@ -18,6 +18,22 @@ impl<'a> Api<'a> {
             server,
             token: server.admin_token().await,
         }
+    }
+
+    /// A caller that holds no more than this.
+    pub(crate) async fn with(server: &'a Server, scope: &str) -> Self {
+        Self {
+            server,
+            token: server.token(scope).await,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, Value::Null).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.call(Method::POST, path, body).await
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> Answer {
@@ -91,6 +107,16 @@ impl<'a> Api<'a> {
 /// Where a person is.
 pub(crate) fn path(user: &Value) -> String {
     format!("{USERS}/{}", user["id"].as_str().unwrap())
+}
+
+/// What a problem names as wrong, sorted.
+pub(crate) fn pointers(problem: &Value) -> Vec<String> {
+    let errors = problem["errors"].as_array().unwrap().iter();
+    let mut pointers: Vec<String> = errors
+        .map(|e| e["pointer"].as_str().unwrap_or("").to_owned())
+        .collect();
+    pointers.sort();
+    pointers
 }
 
 /// All of them at once.

@@ -312,6 +312,17 @@ async fn a_person_is_told_when_something_was_used_twice() {
         shop.client.introspect(&second.access).await,
         json!({ "active": false })
     );
+    // Also where another client comes with it.
+    let (wiki, thief) = (server.application().named("Wiki"), server.application());
+    let wiki = wiki.flag("--first-party").application().await;
+    let thief = thief.application().await;
+    let tokens = wiki.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+    thief
+        .refresh(&tokens.refresh)
+        .await
+        .refused(400, "invalid_grant");
+    let page = browser.get("/account").await.text;
+    assert!(page.contains("We signed you out of Wiki"), "{page}");
 }
 
 #[tokio::test]

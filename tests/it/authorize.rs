@@ -445,7 +445,7 @@ async fn nobody_approves_what_they_did_not_see() {
     let answer = browser.agree_at("/consent", &page).await;
     let code = query(answer.header("location"))["code"].clone();
     let tokens = shop.redeem(code.as_str().unwrap()).await.json();
-    assert_eq!(tokens["scope"], "email openid");
+    assert_eq!(tokens["scope"], "openid email");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use crate::support::sign_on::{
     Application, CALLBACK, PASSWORD, VERIFIER, challenge, claims, field, query, step_of,
 };
 use crate::support::statements::Statements;
-use crate::support::{Answer, Browser, Server, TestClient, csrf};
+use crate::support::{Answer, Browser, Server, TestClient, csrf, eventually};
 
 /// What is live in a browser's place: 200 while the token counts.
 async fn counts(server: &Server, token: &str) -> bool {
@@ -374,6 +374,76 @@ async fn what_ends_a_person_ends_their_tokens() {
     );
     let gone = shop.refresh(&refresh).await;
     assert!([400, 401].contains(&gone.status), "{}", gone.text);
+}
+
+#[tokio::test]
+async fn an_ordinary_family_ends_with_the_whole_life_of_its_session() {
+    // S-69: however it was refreshed.
+    let server = Server::with_ada().await;
+    let shop = server.application().flag("--first-party");
+    let shop = shop.application().await;
+    let mut browser = Browser::new(&server);
+    let mut kept = Vec::new();
+    for scope in ["openid", "openid offline_access"] {
+        let code = shop.code(&mut browser, &[("scope", scope)]).await;
+        kept.push(shop.redeem(&code).await.json());
+    }
+    for hours in [12, 11] {
+        server.clock.advance(Duration::hours(hours));
+        for tokens in &mut kept {
+            *tokens = shop.refresh(&text(tokens, "refresh_token")).await.json();
+        }
+    }
+    server.clock.advance(Duration::hours(1));
+    let ended = shop.refresh(&text(&kept[0], "refresh_token")).await;
+    ended.refused(400, "invalid_grant");
+    let offline = shop.refresh(&text(&kept[1], "refresh_token")).await;
+    assert_eq!(offline.status, 200, "{}", offline.text);
+}
+
+#[tokio::test]
+async fn what_a_client_lost_is_lost_when_it_refreshes() {
+    // S-71
+    let server = Server::with_ada().await;
+    let shop = server.application().application().await;
+    let admin = server.admin_token().await;
+    let all = "openid email offline_access";
+    for (change, expected) in [
+        (
+            json!({ "scope": "openid offline_access" }),
+            "openid offline_access",
+        ),
+        (json!({ "scope": "openid email" }), "invalid_grant"),
+        (
+            json!({ "grant_types": ["authorization_code"] }),
+            "unauthorized_client",
+        ),
+    ] {
+        let tokens = shop.tokens(&[("scope", all)]).await;
+        let mut token = text(&tokens, "refresh_token");
+        let path = format!("/api/v1/clients/{}", shop.client.id);
+        let call = async |body| {
+            let answer = server.call(Method::PATCH, &path, &admin, Some(body)).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+        };
+        call(change).await;
+        let soon = std::time::Duration::from_secs(10);
+        eventually(soon, expected, async || {
+            let answer = shop.refresh(&token).await.json();
+            if let Some(next) = answer["refresh_token"].as_str() {
+                token = next.to_owned();
+            }
+            let told = answer["error"].as_str().or(answer["scope"].as_str());
+            told == Some(expected)
+        })
+        .await;
+        call(json!({ "scope": all, "grant_types": ["authorization_code", "refresh_token"] })).await;
+        eventually(soon, "it is as it was", async || {
+            let page = server.get(&shop.authorize(&[("scope", all)])).await;
+            page.header("location").starts_with("/login")
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

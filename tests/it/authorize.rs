@@ -390,6 +390,110 @@ async fn what_was_asked_is_what_is_kept() {
     assert_eq!((again.status, again.header("location")), (400, ""));
 }
 
+/// S-164: where a browser goes on is no word of whoever made the link: a name that nobody gave out leads nowhere, whatever it holds.
+#[tokio::test]
+async fn no_link_says_where_a_browser_goes_on() {
+    let server = Server::with_ada().await;
+    let hostile = [
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/%09/evil.example",
+        "/\t/evil.example",
+        "/ /evil.example",
+        "https:evil.example",
+        "https://evil.example",
+        "javascript:alert('evil')",
+        "@evil.example",
+        "x@evil.example/",
+        "/account\r\nLocation: https://evil.example",
+        "/account%0d%0aSet-Cookie: evil=1",
+        "x\r\nSet-Cookie: evil=1",
+        "x\n\nevil",
+        "\0evil",
+        "../evil",
+    ];
+    let encoded = |text: &str| {
+        let bytes = form_urlencoded::byte_serialize(text.as_bytes());
+        bytes.collect::<String>()
+    };
+    let mut stranger = Browser::new(&server);
+    let mut ada = Browser::new(&server);
+    ada.sign_in("ada", PASSWORD).await;
+    let held = |answer: &Answer, what: &str| {
+        assert!(
+            [200, 303, 400, 403, 404, 422].contains(&answer.status),
+            "{what}: {}",
+            answer.status
+        );
+        let location = answer.header("location");
+        let ours = location.is_empty()
+            || (location.starts_with('/')
+                && location[1..].starts_with(|c: char| c.is_ascii_lowercase()));
+        assert!(ours && !location.contains("evil"), "{what}: {location}");
+        assert!(
+            answer
+                .headers
+                .values()
+                .all(|v| !v.to_str().is_ok_and(|v| v.contains("evil")))
+        );
+        for leads in ["href=\"", "action=\"", "src=\"", "url="] {
+            let mut targets = answer.text.split(leads).skip(1);
+            let away = |target: &str| target.split('"').next().unwrap().contains("evil");
+            assert!(!targets.any(away), "{what}: {}", answer.text);
+        }
+    };
+    for name in hostile {
+        for page in [
+            "/login",
+            "/login/account",
+            "/consent",
+            "/oauth2/authorize/continue",
+            "/account",
+            "/logout",
+        ] {
+            for parameter in ["request", "return_to", "next", "redirect_uri"] {
+                let path = format!("{page}?{parameter}={}", encoded(name));
+                for browser in [&mut stranger, &mut ada] {
+                    held(&browser.get(&path).await, &path);
+                }
+            }
+        }
+        // As a form says it, of somebody who signs in, and of who is signed in.
+        let mut comer = Browser::new(&server);
+        let token = csrf(&comer.get("/login").await);
+        let form = [
+            ("csrf", token.as_str()),
+            ("request", name),
+            ("username", "ada"),
+            ("password", PASSWORD),
+            ("return_to", name),
+        ];
+        for path in ["/login", "/login/cancel"] {
+            let answer = comer.post(path, &form).await;
+            assert_eq!((answer.status, answer.header("location")), (400, ""));
+            held(&answer, path);
+        }
+        let plain = [&form[..1], &form[2..]].concat();
+        let answer = comer.post("/login", &plain).await;
+        // A form that holds a zero byte is not read at all.
+        let leads_to = if name.contains('\0') { "" } else { "/account" };
+        assert_eq!(answer.header("location"), leads_to, "{name}");
+        let token = csrf(&ada.get("/account/password").await);
+        for path in ["/consent", "/login/account"] {
+            let form = [
+                ("csrf", token.as_str()),
+                ("request", name),
+                ("decision", "allow"),
+            ];
+            let answer = ada.post(path, &form).await;
+            assert_eq!((answer.status, answer.header("location")), (400, ""));
+            held(&answer, path);
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobody_approves_what_they_did_not_see() {
     // S-7, S-11: the client becomes another between the page and its button.

@@ -122,22 +122,25 @@ pub(super) async fn head(db: &mut PgConnection) -> Result<i64, Fault> {
 }
 
 /// Gives each of these people their newest place in the feed that it names, and brings that feed's digests up to it. A person has at
-/// most one place in a feed here. What is older than what the feed has keeps the newer version, at the new place.
+/// most one place in a feed here. What is older than what the feed has keeps the newer version, at the new place. The digest before is
+/// looked up for each row: joined, it would be as often as there are rows, for a plan made beforehand expects one.
 pub(super) async fn place(places: &[Place], db: &mut PgConnection) -> Result<(), Fault> {
     let of = |f: fn(&Place) -> i64| places.iter().map(f).collect::<Vec<_>>();
     sqlx::query!(
         r#"
         with placed as (
             select p.feed_id, person_bucket(p.user_id) as bucket, p.user_id, p.position, p.type, p.version, p.occurred_at,
-                   case when f.digested is not null then person_digest(p.user_id, f.digested) end as digest
+                   case when f.digested is not null then person_digest(p.user_id, f.digested) end as digest,
+                   case when f.digested is not null then (
+                       select c.digest
+                         from change c
+                        where c.feed_id = p.feed_id
+                          and c.bucket = person_bucket(p.user_id)
+                          and c.user_id = p.user_id
+                   ) end as digest_before
               from unnest($1::integer[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
                    as p (feed_id, user_id, position, type, version, occurred_at)
               join feed f on f.id = p.feed_id
-        ), before as (
-            select c.feed_id, c.user_id, c.digest
-              from change c
-              join placed p on p.feed_id = c.feed_id and p.bucket = c.bucket and p.user_id = c.user_id
-             where p.feed_id <> 0
         ), written as (
             insert into change (feed_id, bucket, user_id, position, type, version, occurred_at, digest)
             select feed_id, bucket, user_id, position, type, version, occurred_at, digest
@@ -150,11 +153,10 @@ pub(super) async fn place(places: &[Place], db: &mut PgConnection) -> Result<(),
                    digest = excluded.digest
         )
         insert into feed_digest (feed_id, bucket, people, digest)
-        select p.feed_id, p.bucket, sum(num_nonnulls(p.digest) - num_nonnulls(b.digest)), bit_xor(coalesce(p.digest, 0) # coalesce(b.digest, 0))
-          from placed p
-          left join before b on b.feed_id = p.feed_id and b.user_id = p.user_id
-         where p.digest is distinct from b.digest
-         group by p.feed_id, p.bucket
+        select feed_id, bucket, sum(num_nonnulls(digest) - num_nonnulls(digest_before)), bit_xor(coalesce(digest, 0) # coalesce(digest_before, 0))
+          from placed
+         where digest is distinct from digest_before
+         group by feed_id, bucket
         on conflict (feed_id, bucket) do update
            set people = feed_digest.people + excluded.people,
                digest = feed_digest.digest # excluded.digest"#,

@@ -518,6 +518,40 @@ async fn a_consumer_says_how_far_it_is() {
     digest.problem(404, "not-found");
 }
 
+/// Places are given by the thousand: each person's costs the same however many there are.
+#[tokio::test]
+async fn placing_many_looks_each_up_once() {
+    let server = Server::start().await;
+    let create = |n: usize| json!({ "op": "create", "user": { "username": format!("u{n}") } });
+    let batch = json!({ "operations": (0..400).map(create).collect::<Vec<_>>() });
+    let token = server.admin_token().await;
+    let path = "/api/v1/users/batch";
+    let made = server.call(Method::POST, path, &token, Some(batch)).await;
+    assert_eq!(made.status, 200, "{}", made.text);
+    let mut copy = Copy::of(&server).await;
+    eventually(3 * SOON, "all have their places", async || {
+        copy.catch_up("limit=1000").await;
+        copy.people.len() == 400
+    })
+    .await;
+    let mut tables = server.tables().await;
+    let mut looked_up = async || {
+        let sql = "select idx_scan from pg_stat_user_tables where relname = 'change'";
+        let scans = sqlx::query_scalar::<_, i64>(sql).fetch_one(&mut tables);
+        scans.await.unwrap()
+    };
+    let before = looked_up().await;
+    consumer(&server, "billing", json!({ "name": "username" })).await;
+    // PostgreSQL counts a second late.
+    let mut since = 0;
+    eventually(SOON, "all are looked up", async || {
+        since = looked_up().await - before;
+        since >= 400
+    })
+    .await;
+    assert!(since < 40 * 400, "{since}");
+}
+
 /// A feed may be as large as the directory: deleting it waits for nobody's numbering, and no numbering waits for it.
 #[tokio::test]
 async fn what_is_left_of_a_feed_is_deleted_beside_the_numbering() {

@@ -151,11 +151,9 @@ mod tests {
             lines.filter(|line| line.starts_with("doorward ") && !line.starts_with("doorward ="));
         for line in commands {
             let line = line.replace("SECRET_ID", "01a20d93-7f03-7eb9-b696-a13790d686c1");
-            let typed = line
-                .split(" #")
-                .next()
-                .and_then(|line| line.split(" <").next());
-            let parsed = Cli::try_parse_from(words(typed.unwrap_or_default()));
+            let ends = [" #", " <", " >"].iter().filter_map(|end| line.find(end));
+            let typed = &line[..ends.min().unwrap_or(line.len())];
+            let parsed = Cli::try_parse_from(words(typed));
             assert!(
                 parsed.is_ok(),
                 "{line}: {:?}",

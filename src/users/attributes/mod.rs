@@ -279,8 +279,8 @@ mod tests {
                 wrong.iter().all(|w| !w.detail.contains("secret")),
                 "{wrong:?}"
             );
-            let plain =
-                |w: &Wrong| w.detail.starts_with(char::is_uppercase) && w.detail.ends_with('.');
+            let begins = |c: char| c.is_uppercase() || c == '"';
+            let plain = |w: &Wrong| w.detail.starts_with(begins) && w.detail.ends_with('.');
             assert!(wrong.iter().all(plain), "{wrong:?}");
             wrong.into_iter().map(|w| w.pointer).collect::<Vec<_>>()
         };

@@ -100,6 +100,9 @@ fn complete(read: &[u8]) -> Option<(u16, usize, bool)> {
     (read.len() >= head + length).then_some((status, head + length, close))
 }
 
+/// How long the load sleeps at most, where nothing is answered and nothing is due.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
+
 /// How requests arrive.
 pub(crate) enum Pace {
     /// Each connection asks again as soon as it has its answer.
@@ -190,14 +193,18 @@ pub(crate) fn drive_hearing(
             connection.asked = Some((number, due));
         }
         events.clear();
+        // Not a wake more than there are requests due: the load's work would be taken from what it measures.
         let wait = match pace {
-            Pace::Closed => 50_000_000,
-            Pace::Busy => 0,
-            Pace::Open(_) => 200_000,
+            Pace::Busy => Duration::ZERO,
+            Pace::Closed => LONGEST_WAIT,
+            Pace::Open(_) if over || idle.is_empty() => LONGEST_WAIT,
+            Pace::Open(rate) => (began + Duration::from_secs_f64(sent as f64 / rate))
+                .saturating_duration_since(Instant::now())
+                .min(LONGEST_WAIT),
         };
         let timeout = rustix::event::Timespec {
             tv_sec: 0,
-            tv_nsec: wait,
+            tv_nsec: wait.subsec_nanos().into(),
         };
         let _ = epoll::wait(
             &poll,

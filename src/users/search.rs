@@ -190,7 +190,7 @@ async fn walk(
     };
     let mut examined = 0;
     // What is asked for lies side by side as a rule; where much is passed over, more is looked at at once.
-    let mut batch = limit + 1 + limit / 4;
+    let mut batch = limit + 1;
     while examined < EXAMINED {
         let steps = steps(filter, followed, page.next.as_ref(), batch, db).await?;
         let exhausted = steps.len() < batch;

@@ -269,8 +269,9 @@ impl Browser {
         while page.status == 303 {
             page = self.visit("GET", &page.location, None);
         }
-        let (csrf, name) = (page.field("csrf"), page.field("request"));
-        let form = [("csrf", &*csrf), ("request", &*name), ("decision", "allow")];
+        let fields = ["csrf", "request", "seal"].map(|name| (name, page.field(name)));
+        let mut form: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        form.push(("decision", "allow"));
         let answer = self.visit("POST", "/consent", Some(&form));
         assert_eq!(answer.status, 303, "{}", answer.body);
     }

@@ -71,7 +71,13 @@ impl Copy {
             .http
             .get(format!("http://{at}/api/v1/changes?limit=200&wait=1"));
         let feed = feed.query(&after.as_slice());
-        let page = self.consumer.ask(feed, at, load).await?;
+        let Some(page) = self.consumer.ask(feed, at, load).await else {
+            // A replica that had not heard of the consumer yet gave a cursor of everybody's feed: begin anew, as the answer says.
+            if self.consumer.status == 400 && self.next.take().is_some() {
+                self.people.people.clear();
+            }
+            return None;
+        };
         let changes = page["items"].as_array()?;
         for change in changes {
             self.people.apply(change)?;

@@ -23,7 +23,7 @@ const BUCKETS: usize = 64;
 type Bucket = (i64, u64);
 /// How long a copy may take to be the directory once nothing breaks any more. What a receiver did not take three times in a row is tried
 /// again only after two minutes; whatever else is late comes within a minute.
-const SETTLING: Duration = Duration::from_secs(180);
+const SETTLING: Duration = Duration::from_secs(600);
 
 /// What came of a copy.
 pub(crate) struct Kept {
@@ -130,6 +130,8 @@ struct Consumer {
     name: &'static str,
     client: (String, String),
     token: Option<String>,
+    /// The status of the last answer.
+    status: u16,
 }
 
 impl Consumer {
@@ -150,6 +152,7 @@ impl Consumer {
             name,
             client,
             token: None,
+            status: 0,
         }
     }
 
@@ -171,7 +174,8 @@ impl Consumer {
         }
         let bearer = self.token.as_ref()?;
         let answer = request.bearer_auth(bearer).send().await.ok()?;
-        match answer.status().as_u16() {
+        self.status = answer.status().as_u16();
+        match self.status {
             200 => answer.json().await.ok(),
             _ => None,
         }

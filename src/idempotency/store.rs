@@ -22,10 +22,8 @@ pub(super) async fn lock(keys: &[Vec<u8>], db: &mut PgConnection) -> Result<bool
     // One at a time, in an order that all replicas share, and none after one that is taken: of two at once, one gets through.
     numbers.sort_unstable();
     for number in numbers {
-        let ours = sqlx::query_scalar!(
-            r#"select pg_try_advisory_xact_lock($1) as "ours!""#,
-            number
-        );
+        let ours =
+            sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock($1) as "ours!""#, number);
         if !ours.fetch_one(&mut *db).await? {
             return Ok(false);
         }

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::kernel::{Fault, UserId};
-use crate::webhooks::model::Letter;
+use crate::webhooks::model::{DOWN, Letter};
 
 /// Has what was given up tried once more; gives how many people's changes that are.
 pub(in crate::webhooks) async fn revive(
@@ -229,6 +229,13 @@ pub(super) struct Order {
     pub(super) last_delivered_at: Option<OffsetDateTime>,
     pub(super) worker: Option<Uuid>,
     pub(super) beat: i64,
+}
+
+impl Order {
+    /// Whether so much failed that the receiver is taken to be down.
+    pub(super) fn is_down(&self) -> bool {
+        self.failures >= DOWN
+    }
 }
 
 pub(super) async fn orders(db: &mut PgConnection) -> Result<Vec<Order>, Fault> {

@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::operations::{self, InitialTokenError, Managed, RegistrationFailure};
+use super::initial_tokens::{self, InitialTokenError};
+use super::operations::{self, Managed, RegistrationFailure};
 use super::shapes::{
     InitialTokenListShape, InitialTokenWriteShape, NewInitialTokenShape, RegistrationShape,
 };
@@ -108,7 +109,7 @@ pub(crate) async fn create_token(
 ) -> Result<Response, Problem> {
     let claim = Claim::new(&key, TOKEN_CREATION, &body.value, &cx);
     let (allowance, uses, life) = asked(body)?;
-    let told = operations::create_token(allowance, uses, life, claim.as_ref(), &cx).await?;
+    let told = initial_tokens::create_token(allowance, uses, life, claim.as_ref(), &cx).await?;
     let mut response = private((StatusCode::CREATED, Json(told.view)));
     if told.earlier {
         let headers = response.headers_mut();
@@ -120,7 +121,7 @@ pub(crate) async fn create_token(
 /// `DELETE /api/v1/initial-access-tokens/{id}`.
 #[utoipa::path(delete, path = "/api/v1/initial-access-tokens/{id}", tag = "clients", operation_id = "delete_initial_access_token", params(("id" = String, Path, description = "The token's id")), responses((status = 204, description = "It is good no more"), ApiRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn delete_token(cx: Cx, At(id): At<Uuid>) -> Result<StatusCode, Problem> {
-    if operations::delete_token(id, &cx).await? {
+    if initial_tokens::delete_token(id, &cx).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::new(ProblemKind::NotFound))

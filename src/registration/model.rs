@@ -1,10 +1,12 @@
 //! The two kinds of token, and what a client may say of itself.
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::kernel::{Secret, TokenHash, random};
 
+/// How long what an address registered counts against it.
+pub(super) const HOUR: Duration = Duration::hours(1);
 /// What begins an initial access token and a registration access token: neither is ever taken for the other, or for anything else.
 const INITIAL: &str = "initial_";
 const REGISTRATION: &str = "registration_";

@@ -1,35 +1,20 @@
-//! Registering oneself, and managing that; and the initial access tokens that let somebody in.
+//! Registering oneself, and managing that.
 
-use serde_json::{Map, Value, json};
-use time::{Duration, OffsetDateTime};
-use uuid::Uuid;
+use serde_json::{Map, Value};
 
-use super::model::{self, new_initial_token, new_registration_token};
+use super::Allowance;
+use super::metadata::{read, revised};
+use super::model::{self, HOUR, new_registration_token};
 use super::store::{self, Bounds, Owner, Registered};
-use super::{Allowance, InitialToken};
-use crate::audit::{self, Action, Change, Target};
-use crate::clients::{self, Client, ClientError, Grant, Registration, RegistrationError, Update};
+use crate::clients::{self, Client, ClientError, RegistrationError, Update};
 use crate::config::RegistrationMode;
 use crate::cx::{Actor, Cx};
-use crate::families;
 use crate::http::IfMatch;
-use crate::idempotency::{Claim, ClaimError};
-use crate::kernel::id::uuid_v7;
 use crate::kernel::network::household;
-use crate::kernel::scope::PERSONAL;
-use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, ScopeSet, Secret, TokenHash};
 
-/// How long what an address registered counts against it.
-const HOUR: Duration = Duration::hours(1);
 /// How many times as often as it may register clients, an address may change them.
 const CHANGES: u32 = 3;
-/// How long a stranger's client is kept that nobody signs in to.
-const UNUSED: Duration = Duration::hours(24);
-/// Uses of one initial access token.
-const MOST_USES: u32 = 1000;
-const LONGEST_LIFE: Span = Span::days(90);
-
 /// Why a client is not registered, or not let near its registration.
 #[derive(Debug)]
 pub(crate) enum RegistrationFailure {
@@ -45,38 +30,6 @@ pub(crate) enum RegistrationFailure {
     OutOfReach,
     Invalid(Vec<RegistrationError>),
     Fault(Fault),
-}
-
-/// Why an initial access token is not made.
-#[derive(Debug)]
-pub(crate) enum InitialTokenError {
-    Invalid(Vec<RegistrationError>),
-    Claim(ClaimError),
-    Fault(Fault),
-}
-
-impl From<Fault> for InitialTokenError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-impl From<sqlx::Error> for InitialTokenError {
-    fn from(cause: sqlx::Error) -> Self {
-        Self::Fault(cause.into())
-    }
-}
-
-impl From<ClaimError> for InitialTokenError {
-    fn from(error: ClaimError) -> Self {
-        Self::Claim(error)
-    }
-}
-
-/// A new initial access token with the one look at it, or as it was told to an earlier request with the same key.
-pub(crate) struct Told {
-    pub(crate) view: Value,
-    pub(crate) earlier: bool,
 }
 
 impl From<Fault> for RegistrationFailure {
@@ -117,112 +70,6 @@ pub(super) struct Managed {
     /// Where one was just made.
     pub(super) secret: Option<Secret<String>>,
     pub(super) token: Secret<String>,
-}
-
-/// Makes an initial access token; it is told here and never again.
-pub(crate) async fn create_token(
-    allowance: Allowance,
-    uses: u32,
-    life: Span,
-    claim: Option<&Claim>,
-    cx: &Cx,
-) -> Result<Told, InitialTokenError> {
-    let mut wrong = Vec::new();
-    let mut hold = |holds: bool, part: &'static str, expected: &str| {
-        if !holds {
-            wrong.push(RegistrationError {
-                part: part.into(),
-                detail: format!("Expected {expected}."),
-            });
-        }
-    };
-    let grants = allowance.grants.iter().map(|grant| grant.parse::<Grant>());
-    hold(
-        grants.clone().count() > 0
-            && grants
-                .into_iter()
-                .all(|grant| grant.is_ok_and(|grant| grant != Grant::Password)),
-        "grant_types",
-        "authorization_code, refresh_token or client_credentials: nobody registers the password grant for themselves",
-    );
-    hold((1..=MOST_USES).contains(&uses), "uses", "1 to 1000");
-    hold(
-        (Span::minutes(1)..=LONGEST_LIFE).contains(&life),
-        "expires_in",
-        "a minute to 90 days, in seconds",
-    );
-    if !wrong.is_empty() {
-        return Err(InitialTokenError::Invalid(wrong));
-    }
-    let secret = new_initial_token();
-    let token = InitialToken {
-        id: uuid_v7(cx.now),
-        allowance,
-        uses_left: i32::try_from(uses).unwrap_or(1),
-        created_at: cx.now,
-        expires_at: cx.now + life.time(),
-    };
-    let mut tx = cx.begin().await?;
-    if let Some(claim) = claim
-        && let Some(view) = claim.redeem(&mut tx, cx).await?
-    {
-        let earlier = true;
-        return Ok(Told { view, earlier });
-    }
-    store::insert_token(&token, &TokenHash::of(secret.expose()), &mut tx).await?;
-    let change = Change {
-        before: None,
-        after: Some(token.view()),
-    };
-    audit::record(
-        Action::InitialTokenCreated,
-        Target::InitialToken(token.id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
-    let mut view = token.view();
-    view["initial_access_token"] = json!(secret.expose());
-    if let Some(claim) = claim {
-        claim.keep(&view, None, &mut tx, cx).await?;
-    }
-    tx.commit().await?;
-    let earlier = false;
-    Ok(Told { view, earlier })
-}
-
-/// Ends an initial access token; whether there was one.
-pub(crate) async fn delete_token(id: Uuid, cx: &Cx) -> Result<bool, Fault> {
-    let mut tx = cx.begin().await?;
-    if !store::delete_token(id, &mut tx).await? {
-        return Ok(false);
-    }
-    audit::record(
-        Action::InitialTokenDeleted,
-        Target::InitialToken(id),
-        Change::default(),
-        &mut tx,
-        cx,
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(true)
-}
-
-impl InitialToken {
-    /// What is told of it: all but the token.
-    pub(crate) fn view(&self) -> Value {
-        let time = crate::kernel::clock::rfc3339;
-        json!({
-            "id": self.id,
-            "grant_types": self.allowance.grants,
-            "require_pkce": self.allowance.require_pkce,
-            "uses_left": self.uses_left,
-            "created_at": time(self.created_at),
-            "expires_at": time(self.expires_at),
-        })
-    }
 }
 
 /// Registers a client by what it says of itself (RFC 7591 §3.1).
@@ -315,113 +162,10 @@ pub(super) async fn replace(
     })
 }
 
-/// The registration that the metadata make of the client as it is.
-fn revised(
-    mut metadata: Map<String, Value>,
-    before: &Client,
-    now: OffsetDateTime,
-) -> Result<Registration, Vec<RegistrationError>> {
-    let wrong = |part: &'static str, detail: &str| {
-        vec![RegistrationError {
-            part: part.into(),
-            detail: detail.to_owned(),
-        }]
-    };
-    let named = metadata.remove("client_id");
-    if named.as_ref().and_then(Value::as_str) != Some(before.id.as_str()) {
-        return Err(wrong("client_id", "Expected the client's own."));
-    }
-    for name in [
-        "registration_access_token",
-        "registration_client_uri",
-        "client_secret_expires_at",
-        "client_id_issued_at",
-    ] {
-        if metadata.contains_key(name) {
-            return Err(wrong(name, "This is not sent back (RFC 7592 §2.2)."));
-        }
-    }
-    if let Some(secret) = metadata.remove("client_secret") {
-        let sent = TokenHash::of(secret.as_str().unwrap_or(""));
-        let live = before.secrets.iter().filter(|s| s.is_live(now));
-        if live.filter(|s| s.hash.matches(&sent)).count() == 0 {
-            return Err(wrong(
-                "client_secret",
-                "Expected the client's own; it can't be chosen.",
-            ));
-        }
-    }
-    let allowance = Allowance {
-        grants: before
-            .registration
-            .grants
-            .iter()
-            .map(|grant| grant.as_str().to_owned())
-            .chain(Allowance::of_strangers().grants)
-            .collect(),
-        require_pkce: before.registration.sign_on.require_pkce,
-    };
-    read(metadata, &allowance, Some(&before.registration))
-}
-
 /// Deletes the client (RFC 7592 §2.3).
 pub(super) async fn remove(id: &ClientId, token: &str, cx: &Cx) -> Result<(), RegistrationFailure> {
     admit_to_change(id, token, cx).await?;
     Ok(clients::delete(id, &IfMatch::Any, &acting(id, cx)).await?)
-}
-
-/// Deletes what is over: tokens, budgets, what clients that are gone still counted for, and strangers' clients that nobody signed in to
-/// within a day and that no operator made his own.
-pub(crate) async fn sweep(cx: &Cx) -> Result<(), Fault> {
-    let over: Vec<ClientId> = {
-        let mut connection = cx.connection().await?;
-        while store::sweep(cx.now - HOUR, cx.now, &mut connection).await? > 0 {}
-        let unused = store::list_unused(&mut connection).await?;
-        let ids: Vec<String> = unused.iter().map(|(id, _)| id.to_string()).collect();
-        let used = families::used_among(&ids, &mut connection).await?;
-        store::note_used(&used, cx.now, &mut connection).await?;
-        let over = unused.into_iter().filter(|(id, registered_at)| {
-            *registered_at <= cx.now - UNUSED && !used.iter().any(|used| used == id.as_str())
-        });
-        over.map(|(id, _)| id).collect()
-    };
-    for id in over {
-        match delete_unused(&id, cx).await {
-            Ok(()) | Err(ClientError::Unknown) => {}
-            Err(ClientError::Fault(fault)) => return Err(fault),
-            Err(_) => tracing::warn!(client.id = %id, "an unused client could not be deleted"),
-        }
-    }
-    Ok(())
-}
-
-async fn delete_unused(id: &ClientId, cx: &Cx) -> Result<(), ClientError> {
-    let client = clients::get(id, cx).await?;
-    if is_a_strangers(&client.registration) {
-        // Not one that an operator makes his own this very moment.
-        return match clients::delete(id, &IfMatch::OneOf(vec![client.version]), cx).await {
-            Err(ClientError::Stale) => Ok(()),
-            done => done,
-        };
-    }
-    let mut connection = cx.connection().await?;
-    store::note_used(&[id.to_string()], cx.now, &mut connection).await?;
-    Ok(())
-}
-
-/// Whether it is no more than a stranger could have registered.
-fn is_a_strangers(registration: &Registration) -> bool {
-    let mut bare = registration.clone();
-    keep_operators(&mut bare, &Registration::new(""));
-    let allowance = Allowance::of_strangers();
-    let may = |grant: &Grant| allowance.grants.iter().any(|may| may == grant.as_str());
-    bare.to_json() == registration.to_json()
-        && registration.sign_on.require_pkce
-        && registration.grants.iter().all(may)
-        && registration
-            .scopes
-            .iter()
-            .all(|name| PERSONAL.contains(&name))
 }
 
 /// Whether the token is the one of this client's registration.
@@ -455,94 +199,4 @@ fn acting(id: &ClientId, cx: &Cx) -> Cx {
         id: id.clone(),
         scope: ScopeSet::default(),
     })
-}
-
-impl Allowance {
-    /// For whoever comes without a token.
-    pub(crate) fn of_strangers() -> Self {
-        let grants = [Grant::AuthorizationCode, Grant::RefreshToken];
-        Self {
-            grants: grants.map(|grant| grant.as_str().to_owned()).to_vec(),
-            require_pkce: true,
-        }
-    }
-}
-
-/// The registration that the metadata make, within the allowance; `before` is what an operator's members stay as.
-fn read(
-    mut metadata: Map<String, Value>,
-    allowance: &Allowance,
-    before: Option<&Registration>,
-) -> Result<Registration, Vec<RegistrationError>> {
-    // RFC 7591 §2: the defaults of what is left out.
-    let absent =
-        |metadata: &Map<String, Value>, name: &str| metadata.get(name).is_none_or(Value::is_null);
-    if absent(&metadata, "grant_types") {
-        metadata.insert("grant_types".to_owned(), json!(["authorization_code"]));
-    }
-    if absent(&metadata, "client_name") {
-        let first = metadata.get("redirect_uris").and_then(|uris| uris.get(0));
-        let host = first.and_then(Value::as_str).and_then(host_of);
-        let name = host.unwrap_or_else(|| "Unnamed application".to_owned());
-        metadata.insert("client_name".to_owned(), json!(name));
-    }
-    let scope_is_sent = !absent(&metadata, "scope");
-    let mut registration = Registration::from_metadata(metadata)?;
-    let mut wrong = Vec::new();
-    let mut refuse = |part: &'static str, detail: String| {
-        wrong.push(RegistrationError {
-            part: part.into(),
-            detail,
-        });
-    };
-    let beyond = registration
-        .grants
-        .iter()
-        .find(|grant| !allowance.grants.iter().any(|may| may == grant.as_str()));
-    if let Some(grant) = beyond {
-        refuse(
-            "grant_types",
-            format!("{} is not to be had here.", grant.as_str()),
-        );
-    }
-    if scope_is_sent {
-        let given = |name: &str| before.is_some_and(|before| before.scopes.contains(name));
-        let strange = |name: &&str| !PERSONAL.contains(name) && !given(name);
-        if registration.scopes.iter().any(|name| strange(&name)) {
-            refuse("scope", format!("Expected some of {}.", PERSONAL.join(" ")));
-        }
-    } else {
-        registration.scopes = match before {
-            Some(before) => before.scopes.clone(),
-            None => ScopeSet::parse(&PERSONAL.join(" ")).unwrap_or_default(),
-        };
-    }
-    if !wrong.is_empty() {
-        return Err(wrong);
-    }
-    registration.sign_on.require_pkce =
-        allowance.require_pkce || !registration.auth_method.proves();
-    if let Some(before) = before {
-        keep_operators(&mut registration, before);
-    }
-    Ok(registration)
-}
-
-/// What an operator alone sets stays as it was.
-fn keep_operators(registration: &mut Registration, before: &Registration) {
-    registration.audiences.clone_from(&before.audiences);
-    registration.serves.clone_from(&before.serves);
-    registration.signing_alg = before.signing_alg;
-    registration.access_token_lifetime = before.access_token_lifetime;
-    registration.password_grant_until = before.password_grant_until;
-    let (now, was) = (&mut registration.sign_on, &before.sign_on);
-    now.first_party = was.first_party;
-    now.id_token_lifetime = was.id_token_lifetime;
-    now.refresh_token_lifetime = was.refresh_token_lifetime;
-    now.refresh_token_idle_lifetime = was.refresh_token_idle_lifetime;
-}
-
-/// What an application without a name is called: the host that its users are sent to.
-fn host_of(uri: &str) -> Option<String> {
-    Some(url::Url::parse(uri).ok()?.host_str()?.to_owned())
 }

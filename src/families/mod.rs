@@ -7,7 +7,7 @@ mod store;
 
 pub(crate) use model::{EndReason, Family, FamilyRow, Standing};
 pub(crate) use operations::{
-    Record, end, end_of_consent, end_of_session, end_of_user, end_own, replayed,
+    Record, begin, end, end_of_consent, end_of_session, end_of_user, end_own, replayed,
 };
 pub(crate) use refresh::{GRACE_REPEATS, RefreshToken, sealed, unsealed};
-pub(crate) use store::{begin, find, find_refreshable, list, list_replayed, sweep, used_among};
+pub(crate) use store::{find, find_refreshable, list, list_replayed, sweep, used_among};

@@ -5,6 +5,10 @@ use uuid::Uuid;
 
 use crate::kernel::{ClientId, FamilyId, ScopeSet, UserId};
 
+/// Families that one person has at one client, so that logins without end leave no rows without end: the one used longest ago ends when
+/// one more begins.
+pub(super) const MOST: i64 = 100;
+
 /// What one sign-in gave to one client.
 #[derive(Clone, Debug)]
 pub(crate) struct Family {
@@ -58,6 +62,8 @@ pub(crate) enum EndReason {
     /// Its client gave it back (RFC 7009), or its person ended it.
     Revoked,
     ConsentWithdrawn,
+    /// It made room for another: see [`MOST`].
+    TooMany,
 }
 
 impl EndReason {
@@ -68,6 +74,7 @@ impl EndReason {
             Self::SignedOut => "signed_out",
             Self::Revoked => "revoked",
             Self::ConsentWithdrawn => "consent_withdrawn",
+            Self::TooMany => "too_many",
         }
     }
 }

@@ -5,11 +5,30 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{EndReason, store};
+use super::model::MOST;
+use super::{EndReason, Family, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::kernel::{ClientId, FamilyId, Fault, UserId};
 use crate::notices;
+
+/// Begins a family and gives the time that it ends at; `None`, and the caller rolls back, where its person or session is not let in any
+/// more. Those that are too many beside it make room.
+pub(crate) async fn begin(
+    family: &Family,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<Option<OffsetDateTime>, Fault> {
+    let begun = store::begin(family, MOST, cx.now, db).await?;
+    let Some(store::Begun { expires_at, ended }) = begun else {
+        return Ok(None);
+    };
+    for id in ended {
+        let (user, client) = (family.user_id, &family.client_id);
+        record(id, user, client, EndReason::TooMany, db, cx).await?;
+    }
+    Ok(Some(expires_at))
+}
 
 /// Ends a family, whatever it gave, on every replica at once; `false` where it has ended before.
 pub(crate) async fn end(
@@ -21,7 +40,7 @@ pub(crate) async fn end(
     let Some(ended) = store::end(id, None, reason, cx.now, db).await? else {
         return Ok(false);
     };
-    record(id, &ended, reason, db, cx).await?;
+    record(id, ended.user_id, &ended.client_id, reason, db, cx).await?;
     Ok(true)
 }
 
@@ -30,7 +49,7 @@ pub(crate) async fn end_own(id: FamilyId, owner: UserId, cx: &Cx) -> Result<(), 
     let mut tx = cx.begin().await?;
     let reason = EndReason::Revoked;
     if let Some(ended) = store::end(id, Some(owner), reason, cx.now, &mut tx).await? {
-        record(id, &ended, reason, &mut tx, cx).await?;
+        record(id, owner, &ended.client_id, reason, &mut tx, cx).await?;
         let told = [(ended.client_id, ended.session_id)];
         notices::append(owner, &told, cx.now, &mut tx).await?;
     }
@@ -39,18 +58,17 @@ pub(crate) async fn end_own(id: FamilyId, owner: UserId, cx: &Cx) -> Result<(), 
 
 async fn record(
     id: FamilyId,
-    ended: &store::Ended,
+    user: UserId,
+    client: &ClientId,
     reason: EndReason,
     db: &mut PgConnection,
     cx: &Cx,
 ) -> Result<(), Fault> {
     let change = Change {
         before: None,
-        after: Some(
-            json!({ "family": id.0, "client_id": ended.client_id, "reason": reason.as_str() }),
-        ),
+        after: Some(json!({ "family": id.0, "client_id": client, "reason": reason.as_str() })),
     };
-    let target = Target::User(ended.user_id);
+    let target = Target::User(user);
     audit::record(Action::TokenFamilyEnded, target, change, db, cx).await
 }
 

@@ -65,16 +65,45 @@ fn scope(text: &str, id: FamilyId) -> Result<ScopeSet, Fault> {
     ScopeSet::parse(text).map_err(|_| strange(id))
 }
 
+/// When a family ends that has begun, and the families that made room for it.
+pub(super) struct Begun {
+    pub(super) expires_at: OffsetDateTime,
+    pub(super) ended: Vec<FamilyId>,
+}
+
 /// Begins a family, where its person is active and in the epoch of their sign-in and its session is there still (checklist 17, 71): the
 /// guard is in the statement, and a session that is being ended meanwhile has one of the two wait for the other. One that is not to outlive
-/// its session ends when that must. Gives the time that it ends at.
-pub(crate) async fn begin(
+/// its session ends when that must. Beside it the person keeps
+/// `most - 1` at this client, those used last; one that somebody is refreshing at this moment is passed over, and nothing waits.
+pub(super) async fn begin(
     family: &Family,
+    most: i64,
     now: OffsetDateTime,
     db: &mut PgConnection,
-) -> Result<Option<OffsetDateTime>, Fault> {
-    let expires_at = sqlx::query_scalar!(
+) -> Result<Option<Begun>, Fault> {
+    let row = sqlx::query!(
         r#"
+        with surplus as (
+            update token_family
+               set ended_at = $11, end_reason = $13
+             where id in (
+                   select id
+                     from token_family
+                    where id in (
+                          select id
+                            from token_family
+                           where user_id = $3
+                             and client_id = $2
+                             and ended_at is null
+                             and expires_at > $11
+                           order by last_used_at desc, id desc
+                          offset $14
+                    )
+                      and ended_at is null
+                      for update skip locked
+             )
+            returning id
+        )
         insert into token_family (id, client_id, user_id, session_id, scope, audience, claims, offline, auth_time, valid_from,
                                   created_at, last_used_at, expires_at)
         select $1, $2, u.id, s.public_id, $5, $6, $7, $8, $9, u.tokens_valid_from, $11, $11,
@@ -86,7 +115,7 @@ pub(crate) async fn begin(
            and u.deleted_at is null
            and u.tokens_valid_from = $10
            for key share of s
-        returning expires_at"#,
+        returning expires_at, array(select id from surplus) as "ended!: Vec<FamilyId>""#,
         family.id.0,
         family.client_id.as_str(),
         family.user_id.0,
@@ -99,10 +128,15 @@ pub(crate) async fn begin(
         family.valid_from,
         now,
         family.expires_at,
+        EndReason::TooMany.as_str(),
+        most - 1,
     )
     .fetch_optional(db)
     .await?;
-    Ok(expires_at)
+    Ok(row.map(|row| Begun {
+        expires_at: row.expires_at,
+        ended: row.ended,
+    }))
 }
 
 /// A family, and whether it counts now. One look-up for userinfo, introspection and the guard.
@@ -197,7 +231,7 @@ pub(crate) async fn list(
         .collect()
 }
 
-/// A person's families that ended because something of them was used twice, last first.
+/// The clients of whom a family of this person ended because something of it was used twice, and when last; last first.
 pub(crate) async fn list_replayed(
     user: UserId,
     most: i64,
@@ -206,12 +240,13 @@ pub(crate) async fn list_replayed(
 ) -> Result<Vec<(ClientId, OffsetDateTime)>, Fault> {
     let rows = sqlx::query!(
         r#"
-        select client_id, ended_at as "ended_at!"
+        select client_id, max(ended_at) as "ended_at!"
           from token_family
          where user_id = $1
            and expires_at > $2
            and end_reason in ($4, $5)
-         order by ended_at desc, id
+         group by client_id
+         order by max(ended_at) desc, client_id
          limit $3"#,
         user.0,
         now,
@@ -290,7 +325,7 @@ pub(super) async fn end_of_session(
           from token_family
          where session_id = $1
            and user_id = $2
-           and (end_reason is null or end_reason in ('code_replayed', 'refresh_token_replayed', 'revoked'))"#,
+           and (end_reason is null or end_reason in ('code_replayed', 'refresh_token_replayed', 'revoked', 'too_many'))"#,
         session,
         user.0,
         now,

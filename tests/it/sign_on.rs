@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use proptest::prelude::*;
@@ -9,6 +11,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256, Sha512};
 use time::Duration;
 
 use crate::support::cluster::CLUSTER;
@@ -60,8 +63,14 @@ async fn id_tokens_verify_by_jwks_alone() {
         );
         assert_eq!(claims["email"], "ada@example.com", "asked for by name");
         assert_eq!(claims["iss"], json!(server.url), "S-50");
-        let half = if alg == "EdDSA" { 43 } else { 22 };
-        assert_eq!(claims["at_hash"].as_str().unwrap().len(), half, "{alg}");
+        // The left half of the hash that goes with the signature.
+        let access = text(&tokens, "access_token");
+        let half = match alg {
+            "EdDSA" => Sha512::digest(&access)[..32].to_vec(),
+            _ => Sha256::digest(&access)[..16].to_vec(),
+        };
+        let half = URL_SAFE_NO_PAD.encode(half);
+        assert_eq!(claims["at_hash"], json!(half), "{alg}");
         // S-42: neither is taken for the other.
         assert!(!counts(&server, &token).await);
     }
@@ -79,6 +88,16 @@ async fn each_check_of_a_code_fails_alone() {
     stranger.client = other.client.clone();
     stranger.redeem(&code).await.refused(400, "invalid_grant");
     let long = "a".repeat(129);
+    // A malformed verifier is refused though it is the very one of the challenge.
+    let umlauts = "ä".repeat(43);
+    for malformed in ["short", &"a".repeat(42), &long, &"+".repeat(43), &umlauts] {
+        let challenge = challenge(malformed);
+        let asks = [("code_challenge", challenge.as_str())];
+        let code = shop.code(&mut browser, &asks).await;
+        let proof = [("code_verifier", malformed)];
+        let answer = shop.redeem_with(&code, &proof).await;
+        answer.refused(400, "invalid_grant");
+    }
     for change in [
         ("redirect_uri", "https://shop.example/cb/"),
         ("redirect_uri", ""),
@@ -126,7 +145,21 @@ async fn each_check_of_a_code_fails_alone() {
     let none = [("code_challenge", ""), ("code_challenge_method", "")];
     let code = certified.code(&mut browser, &none).await;
     certified.redeem(&code).await.refused(400, "invalid_grant");
-    let without = certified.redeem_with(&code, &[("code_verifier", "")]).await;
+    // An empty one is none: not enough where there was a challenge, and nothing wrong where there was not.
+    let empty = async |application: &Application<'_>, code: &str| {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", CALLBACK),
+            ("code_verifier", ""),
+        ];
+        application.client.post(&form).await
+    };
+    let challenged = shop.code(&mut browser, &[]).await;
+    empty(&shop, &challenged)
+        .await
+        .refused(400, "invalid_grant");
+    let without = empty(&certified, &code).await;
     assert_eq!(without.status, 200, "{}", without.text);
     // A session that ended between code and token ends the code.
     let code = shop.code(&mut browser, &[]).await;
@@ -237,6 +270,41 @@ async fn refreshing_rotates_narrows_and_ends() {
         shop.refresh(&text(&idle, "refresh_token"))
             .await
             .refused(400, "invalid_grant");
+    }
+}
+
+#[tokio::test]
+async fn refreshing_leads_to_no_other_audience() {
+    // S-29: though the client might have asked for it at first.
+    let server = Server::with_ada().await;
+    let shop = server.application();
+    let shop = shop.audience("https://a.example");
+    let shop = shop.audience("https://b.example").application().await;
+    let mut token: Option<String> = None;
+    for (resource, expected) in [
+        ("https://a.example", 200),
+        ("https://b.example", 400),
+        ("https://a.example", 200),
+        ("", 200),
+    ] {
+        let asked = [("resource", resource)];
+        let asked = if resource.is_empty() { &[] } else { &asked[..] };
+        let answer = match &token {
+            None => {
+                let code = shop.code(&mut Browser::new(&server), asked).await;
+                shop.redeem(&code).await
+            }
+            Some(token) => shop.refresh_with(token, asked).await,
+        };
+        assert_eq!(answer.status, expected, "{resource}: {}", answer.text);
+        if expected == 400 {
+            answer.refused(400, "invalid_target");
+            continue;
+        }
+        let tokens = answer.json();
+        let access = claims(&text(&tokens, "access_token"));
+        assert_eq!(access["aud"], "https://a.example");
+        token = Some(text(&tokens, "refresh_token"));
     }
 }
 
@@ -557,6 +625,60 @@ async fn codes_racing_the_logout_of_their_session_leave_nothing_alive() {
             refreshed.refused(400, "invalid_grant");
         }
     }
+}
+
+#[tokio::test]
+async fn a_person_has_a_hundred_logins_at_a_client() {
+    let server = Server::with_ada().await;
+    let shop = server.application().flag("--first-party");
+    let shop = shop.application().await;
+    let forum = server.application().flag("--first-party");
+    let forum = forum.application().await;
+    let mut browser = Browser::new(&server);
+    let mut log_in = async |application: &Application<'_>| {
+        server.clock.advance(Duration::seconds(20));
+        let code = application.code(&mut browser, &[]).await;
+        application.redeem(&code).await.json()
+    };
+    let elsewhere = log_in(&forum).await;
+    let refreshed = log_in(&shop).await;
+    let unused = log_in(&shop).await;
+    server.clock.advance(Duration::seconds(20));
+    let refreshed = shop.refresh(&text(&refreshed, "refresh_token")).await;
+    let refreshed = refreshed.json();
+    // As many more as there may be.
+    let copies = "insert into token_family (id, client_id, user_id, session_id, scope, audience, claims, offline, auth_time, valid_from, created_at, last_used_at, expires_at)
+        select gen_random_uuid(), client_id, user_id, session_id, scope, audience, claims, offline, auth_time, valid_from, created_at, last_used_at, expires_at
+          from (select * from token_family where client_id = $1 order by last_used_at desc limit 1) as last, generate_series(1, 98)";
+    let mut db = server.tables().await;
+    let copied = sqlx::query(copies).bind(&shop.client.id);
+    copied.execute(&mut db).await.unwrap();
+    let live = "select count(*) from token_family where client_id = $1 and ended_at is null";
+    let mut live = async || {
+        let count = sqlx::query_scalar::<_, i64>(live).bind(&shop.client.id);
+        count.fetch_one(&mut db).await.unwrap()
+    };
+    assert_eq!(live().await, 100);
+    assert!(counts(&server, &text(&unused, "access_token")).await);
+
+    let newest = log_in(&shop).await;
+    assert_eq!(live().await, 100);
+    assert!(!counts(&server, &text(&unused, "access_token")).await);
+    let token = text(&unused, "refresh_token");
+    shop.refresh(&token).await.refused(400, "invalid_grant");
+    for (application, tokens) in [(&shop, &refreshed), (&shop, &newest), (&forum, &elsewhere)] {
+        assert!(counts(&server, &text(tokens, "access_token")).await);
+        let token = text(tokens, "refresh_token");
+        assert_eq!(application.refresh(&token).await.status, 200);
+    }
+    let told = "select count(*) from audit where action = 'token_family.ended' and target_id = $1";
+    let told = sqlx::query_scalar::<_, i64>(told);
+    let person = claims(&text(&newest, "id_token"))["sub"].clone();
+    let told = told.bind(person.as_str().unwrap().to_owned());
+    let mut db = server.tables().await;
+    assert_eq!(told.fetch_one(&mut db).await.unwrap(), 1);
+    log_in(&shop).await;
+    assert_eq!(live().await, 100);
 }
 
 #[tokio::test]

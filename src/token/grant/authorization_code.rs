@@ -66,7 +66,7 @@ pub(in crate::token) async fn decide<'a>(
         return Err(OAuthError::new(OAuthCode::InvalidTarget, told));
     }
     let family = family(place, &data, client, cx)?;
-    let expires_at = families::begin(&family, cx.now, &mut tx)
+    let expires_at = families::begin(&family, &mut tx, cx)
         .await?
         .ok_or_else(|| refused("the person or their session is not let in any more"))?;
     if let Some(token) = &refresh_token {

@@ -25,6 +25,8 @@ struct FormPostPage<'a> {
     assets: &'a str,
     nonce: &'a str,
     action: &'a str,
+    /// Whether it is an error that travels.
+    refused: bool,
     fields: &'a [(&'static str, &'a str)],
 }
 
@@ -60,6 +62,7 @@ pub(super) fn respond(back: &Back, answer: &Answer, cx: &Cx) -> Result<Response,
                 assets: assets_version(),
                 nonce: &nonce,
                 action: &back.redirect_uri,
+                refused: matches!(answer, Answer::Refused(_)),
                 fields: &fields,
             };
             nonce_page(&form_target(&back.redirect_uri), &nonce, &template)

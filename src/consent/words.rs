@@ -1,5 +1,7 @@
 //! What scopes and claims mean, in plain words.
 
+use crate::kernel::scope;
+
 /// One thing that is asked for.
 pub(crate) struct Wish {
     pub(crate) words: String,
@@ -38,9 +40,15 @@ const WORDS: [(&str, &str); 10] = [
     ),
 ];
 
-/// The words for what [`crate::authorize`] says is asked.
+/// The words for what [`crate::authorize`] says is asked, in the order of the list above; that it goes on, which is of all of them, last.
 pub(crate) fn wishes(asked: &[String]) -> Vec<Wish> {
-    asked.iter().map(|name| wish(name)).collect()
+    let place = |name: &&String| {
+        let place = WORDS.iter().position(|(known, _)| known == name);
+        (*name == scope::OFFLINE_ACCESS, place.unwrap_or(WORDS.len()))
+    };
+    let mut asked: Vec<&String> = asked.iter().collect();
+    asked.sort_by_key(place);
+    asked.into_iter().map(|name| wish(name)).collect()
 }
 
 fn wish(name: &str) -> Wish {
@@ -78,5 +86,18 @@ mod tests {
         assert_eq!(words("claim:phone_number").0, "See your phone number");
         let (_, name) = words(&"x".repeat(4000));
         assert_eq!(name.map(|n| n.len()), Some(SHOWN));
+    }
+
+    #[test]
+    fn what_goes_on_stands_last() {
+        let asked = ["offline_access", "orders:read", "address", "openid"].map(str::to_owned);
+        let told: Vec<_> = wishes(&asked).into_iter().map(|wish| wish.words).collect();
+        let expected = [
+            "Know that it is you",
+            "See your postal address",
+            "Act for you in another service:",
+            "Go on doing this while you are signed out",
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -249,8 +249,8 @@ pub(crate) async fn get_account(
     Ok(interaction.page(page(StatusCode::OK, &template)?))
 }
 
-/// `POST /login/account`: goes on with the account that is signed in.
-#[utoipa::path(post, path = "/login/account", tag = "people", responses((status = 303, description = "Go on there"), PageRefusals))]
+/// `POST /login/account`: goes on with the account that is signed in, or back to the application, which is told.
+#[utoipa::path(post, path = "/login/account", tag = "people", responses((status = 200, description = "The answer, as a form that sends itself", content_type = "text/html", body = String), (status = 303, description = "Go on there"), PageRefusals))]
 pub(crate) async fn post_account(
     Visitor { session, known, cx }: Visitor,
     headers: HeaderMap,
@@ -259,7 +259,11 @@ pub(crate) async fn post_account(
     check_form(&mut form, &session, &cx)?;
     let name = form.take_text("request").ok_or_else(PageError::not_found)?;
     let interaction = authorize::find(&name, &headers, &cx).await?;
-    authorize::choose(interaction, &known, &cx).await
+    match form.take_text("decision").as_deref() {
+        Some("allow") => authorize::choose(interaction, &known, &cx).await,
+        Some("deny") => authorize::deny(&interaction, DENIED, &cx).await,
+        _ => authorize::go_on(&interaction, &known, &cx).await,
+    }
 }
 
 /// `POST /login/new-password`: the step after a right password where a new one is demanded.

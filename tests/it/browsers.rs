@@ -388,7 +388,10 @@ return {
   overflow: seen.filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5).map(told),
   unlabelled: seen.filter((e) => e.matches("input") && !e.labels.length).map(told),
   faint: seen.filter((e) => says(e) && ratio(e) < 4.5).map((e) => ratio(e).toFixed(2) + " " + told(e)),
-  small: seen.filter((e) => e.matches("button, input") && e.getBoundingClientRect().height < 24).map(told),
+  small: seen.filter((e) => e.matches("button, input")).filter((e) => {
+    const { width, height } = e.getBoundingClientRect();
+    return height < 24 || width < 40;
+  }).map(told),
   dark: light(paper(document.body)) < 0.2,
   h1: document.querySelectorAll("h1").length,
   main: document.querySelectorAll("main").length,

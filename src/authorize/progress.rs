@@ -366,6 +366,10 @@ async fn step(
     };
     let granted = match granted(request, client, person, cx) {
         Ok(granted) => granted,
+        // What the person may not have tells that it is they who sit there, as the want of their consent does.
+        Err(_) if request.subject.is_some() && asks(request, client) != Asks::Never => {
+            return Ok(Step::just(Due::Refuse(SIGN_IN)));
+        }
         Err(refused) => return Ok(Step::just(Due::Refuse(refused))),
     };
     let asked = asked(request, &granted.scope);

@@ -239,6 +239,16 @@ async fn every_other_error_goes_back_to_the_client() {
             "{path}"
         );
     }
+    // S-6: of a public client too, and an empty parameter is an absent one.
+    let public = server.application().auth_method("none");
+    let public = public.application().await;
+    for client in [&shop, &public] {
+        let bare = client.authorize(&[("code_challenge", ""), ("code_challenge_method", "")]);
+        for more in ["", "&code_challenge=&code_challenge_method=S256"] {
+            let answer = server.get(&format!("{bare}{more}")).await;
+            assert_eq!(told(&answer, &server), "invalid_request", "{bare}{more}");
+        }
+    }
     // What is known to others and not to us is passed over.
     for fine in [
         [("acr_values", "9 8"), ("display", "popup")],
@@ -607,6 +617,7 @@ async fn form_post_escapes_what_it_carries() {
         page.text
     );
     assert!(!page.text.contains("<script>alert"), "{}", page.text);
+    assert!(page.text.contains("You are signed in"), "{}", page.text);
     assert!(field(&page, "code").is_some_and(|code| code.starts_with("ac_")));
     assert_eq!(field(&page, "iss"), Some(server.url.clone()));
     let policy = page.header("content-security-policy");
@@ -631,6 +642,11 @@ async fn form_post_escapes_what_it_carries() {
     assert!(!again.text.contains(nonce), "one nonce a response");
     let refused = shop.authorize(&[("response_mode", "form_post"), ("response_type", "token")]);
     let page = server.get(&refused).await;
+    assert!(
+        page.text.contains("Back to the application"),
+        "{}",
+        page.text
+    );
     assert_eq!(
         field(&page, "error").as_deref(),
         Some("unsupported_response_type")
@@ -681,6 +697,7 @@ async fn people_are_asked_once_and_for_each_thing() {
         "Know that it is you",
         "e-mail address",
         "shop.example",
+        "after 30 days at the latest",
         "Ada Lovelace",
     ] {
         assert!(
@@ -717,6 +734,9 @@ async fn people_are_asked_once_and_for_each_thing() {
             "{more}"
         );
     }
+    let page = asked(&mut browser, &[("scope", "openid offline_access")]).await;
+    let lasts = "It may go on for up to 30 days, also while you are signed out.";
+    assert!(page.unwrap().text.contains(lasts));
     let by_name = (
         "claims",
         r#"{"userinfo":{"phone_number":null,"email":null}}"#,
@@ -781,21 +801,21 @@ async fn who_asks_and_where_it_leads_is_told_in_few_words() {
 
 #[tokio::test]
 async fn who_may_be_an_impostor_asks_each_time() {
-    // S-11, S-124: a native application on a port of its own.
+    // S-11, S-124: a native application on a port of its own, though it be the operator's.
     let server = Server::with_ada().await;
-    let app = server.client().grant("authorization_code").scope("openid");
-    let app = app.option("--redirect-uri", "http://127.0.0.1/cb");
-    let app = app
-        .option("--application-type", "native")
-        .auth_method("none")
-        .register()
-        .await;
-    let app = Application {
-        client: app,
-        redirect_uri: "http://127.0.0.1:49152/cb".to_owned(),
+    let native = || {
+        let app = server.client().grant("authorization_code").scope("openid");
+        let app = app.option("--redirect-uri", "http://127.0.0.1/cb");
+        app.option("--application-type", "native")
+            .auth_method("none")
     };
+    let (plain, own) = (native(), native().flag("--first-party"));
+    let [plain, own] = [plain.register().await, own.register().await].map(|client| Application {
+        client,
+        redirect_uri: "http://127.0.0.1:49152/cb".to_owned(),
+    });
     let mut browser = Browser::new(&server);
-    for _ in 0..2 {
+    for app in [&plain, &plain, &own, &own] {
         let silent = browser.get(&app.authorize(&[("prompt", "none")])).await;
         assert!(
             silent.header("location").contains("error="),
@@ -899,6 +919,69 @@ async fn the_account_can_be_chosen_and_is_never_switched() {
 }
 
 #[tokio::test]
+async fn who_would_not_choose_an_account_says_so() {
+    // S-10: the session stays as it was, and the request is over.
+    let server = Server::with_ada().await;
+    let shop = server.application().application().await;
+    let mut browser = Browser::new(&server);
+    shop.code(&mut browser, &[]).await;
+    let choose = shop.authorize(&[("prompt", "select_account")]);
+    let page = browser.follow(&choose).await;
+    let (allow, deny) = (page.text.find("\"allow\""), page.text.find("\"deny\""));
+    assert!(allow.unwrap() < deny.unwrap(), "the approving one first");
+    // Whoever sends the form without a button is at the same page.
+    let again = browser.decide_at("/login/account", &page, "").await;
+    assert_eq!(step_of(&again), Some("/login/account"));
+    let answer = browser.decide_at("/login/account", &again, "deny").await;
+    assert_eq!(told(&answer, &server), "access_denied");
+    assert_eq!(query(answer.header("location"))["state"], "s-1");
+    assert_eq!(browser.account().await, 200);
+    let late = browser.agree_at("/login/account", &page).await;
+    assert_eq!(late.status, 400, "{}", late.text);
+}
+
+#[tokio::test]
+async fn what_a_person_may_not_have_does_not_tell_who_it_is() {
+    // E2: a client without consent that asks after somebody, and for what only an admin may have.
+    let server = Server::with_ada().await;
+    let other = json!({ "username": "grace" });
+    let grace = server.user_with_password(other, PASSWORD).await;
+    let asker = |name| {
+        let client = server.client().named(name).grant("authorization_code");
+        let client = client.option("--redirect-uri", CALLBACK);
+        client.scope("openid users:read")
+    };
+    let strange = asker("strange").application().await;
+    let own = asker("own").flag("--first-party").application().await;
+    let mut browser = Browser::new(&server);
+    let page = browser.follow(&own.authorize(&[])).await;
+    let answer = browser.sign_in_at(&page, "ada", PASSWORD).await;
+    let back = query(answer.header("location"));
+    let tokens = own.redeem(back["code"].as_str().unwrap()).await.json();
+    let ada = claims(tokens["id_token"].as_str().unwrap())["sub"].clone();
+    let scope = ("scope", "openid users:read");
+    for prompt in ["none", ""] {
+        let mut answers = Vec::new();
+        for person in [&ada, &grace["id"]] {
+            let subject = json!({ "id_token": { "sub": { "value": person } } }).to_string();
+            let asks = [scope, ("claims", &subject), ("prompt", prompt)];
+            let answer = browser.get(&strange.authorize(&asks)).await;
+            assert_eq!(told(&answer, &server), "login_required", "{person}");
+            answers.push(query(answer.header("location")));
+        }
+        assert_eq!(answers[0], answers[1]);
+        // Whom nobody asked after, and the operator's own applications, hear what is wrong.
+        let asks = [scope, ("prompt", prompt)];
+        let answer = browser.get(&strange.authorize(&asks)).await;
+        assert_eq!(told(&answer, &server), "invalid_scope");
+        let subject = json!({ "id_token": { "sub": { "value": ada } } }).to_string();
+        let asks = [scope, ("claims", &subject), ("prompt", prompt)];
+        let answer = browser.get(&own.authorize(&asks)).await;
+        assert_eq!(told(&answer, &server), "invalid_scope");
+    }
+}
+
+#[tokio::test]
 async fn who_is_disabled_on_the_way_gets_no_code() {
     // S-17
     let server = Server::with_ada().await;
@@ -944,6 +1027,19 @@ async fn who_is_disabled_on_the_way_gets_no_code() {
     shop.redeem(&code).await.refused(400, "invalid_grant");
     set("active").await;
     shop.redeem(&code).await.refused(400, "invalid_grant");
+    // Nor who is deleted.
+    let mut browser = Browser::new(&server);
+    let code = shop.code(&mut browser, &[]).await;
+    let asks = shop.authorize(&[("prompt", "consent")]);
+    let page = browser.follow(&asks).await;
+    let gone = server.call(Method::DELETE, &path, &admin, None).await;
+    assert_eq!(gone.status, 204, "{}", gone.text);
+    shop.redeem(&code).await.refused(400, "invalid_grant");
+    let form = ["csrf", "request", "seal"].map(|name| (name, field(&page, name).unwrap()));
+    let form = form.each_ref().map(|(n, v)| (*n, v.as_str()));
+    let allowed = [&form[..], &[("decision", "allow")]].concat();
+    let answer = browser.post("/consent", &allowed).await;
+    assert!(!answer.header("location").contains("code="));
 }
 
 #[tokio::test]

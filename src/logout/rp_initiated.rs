@@ -75,6 +75,8 @@ impl Back {
 
 /// What a good ID token says.
 pub(super) struct Hint {
+    /// The token itself.
+    pub(super) token: String,
     pub(super) user_id: UserId,
     pub(super) session_id: Uuid,
 }
@@ -97,8 +99,8 @@ impl From<Fault> for Refusal {
 /// Checks a request. A hint that is no ID token of ours counts as none: then the person is asked. An address must be, byte for byte, one
 /// that the application registered (checklist 80).
 pub(super) async fn vet(request: Request, cx: &Cx) -> Result<Vetted, Refusal> {
-    let hint = request.id_token_hint.as_deref();
-    let hint = hint.and_then(|token| token::id_token_hint(token, cx).ok());
+    let token = request.id_token_hint.unwrap_or_default();
+    let hint = token::id_token_hint(&token, cx).ok();
     let named = request.client_id.as_deref().map(str::parse::<ClientId>);
     let id = match (named, &hint) {
         (Some(Ok(named)), Some(hint)) if named != hint.client_id => {
@@ -131,6 +133,7 @@ pub(super) async fn vet(request: Request, cx: &Cx) -> Result<Vetted, Refusal> {
              session_id,
              ..
          }| Hint {
+            token,
             user_id,
             session_id,
         },

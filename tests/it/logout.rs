@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::csrf;
 use crate::support::leaving::{Sink, Tokens};
-use crate::support::sign_on::{Application, PASSWORD, claims};
+use crate::support::sign_on::{Application, PASSWORD, claims, field};
 use crate::support::{Browser, Server, eventually};
 
 const AFTER: &str = "https://shop.example/bye";
@@ -636,6 +636,61 @@ async fn a_logout_reaches_what_an_idle_session_gave() {
     // Once more: nothing is left that could end, and nobody is told again.
     browser.get(&hint).await;
     assert_eq!((left(&server).await, sink.tokens().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_hint_of_an_earlier_session_ends_that_one_too() {
+    // S-70, S-77, S-80: the application's login is older than the browser's present session.
+    let server = server().await;
+    person(&server, "eve").await;
+    let sink = Sink::start().await;
+    let shop = shop(&server, &[]).await;
+    let told_of = ("--backchannel-logout-uri", sink.url());
+    let wiki = named(&server, "wiki", &[(told_of.0, &told_of.1)]).await;
+    let mut browser = Browser::new(&server);
+    let earlier = log_in(&shop, &mut browser).await;
+    let wikis = log_in(&wiki, &mut browser).await;
+    server.clock.advance(time::Duration::hours(2));
+    let present = log_in(&shop, &mut browser).await;
+    assert_ne!(present.claim("sid"), earlier.claim("sid"));
+    let eves = shop
+        .log_in(&mut Browser::new(&server), "openid", "eve", PASSWORD)
+        .await;
+
+    // Somebody else's hint is neither carried on nor heeded.
+    let page = browser
+        .get(&end(&[("id_token_hint", eves.id.as_str())]))
+        .await;
+    assert_eq!(field(&page, "id_token_hint"), None, "{}", page.text);
+    let page = browser
+        .get(&end(&[("id_token_hint", earlier.id.as_str())]))
+        .await;
+    assert!(page.text.contains("Sign out?"), "{}", page.text);
+    assert_eq!(field(&page, "id_token_hint"), Some(earlier.id.clone()));
+    let earlier = Tokens::of(&shop.refresh(&earlier.refresh).await);
+    let wikis = Tokens::of(&wiki.refresh(&wikis.refresh).await);
+    assert!(is_live(&shop, &earlier).await, "asking has ended nothing");
+    let token = csrf(&page);
+    let form = [
+        ("csrf", token.as_str()),
+        ("asked", "1"),
+        ("id_token_hint", &earlier.id),
+    ];
+    let answer = browser.post("/logout", &form).await;
+    assert!(answer.text.contains("You are signed out"));
+    for (application, tokens) in [(&shop, &earlier), (&shop, &present), (&wiki, &wikis)] {
+        let refreshed = application.refresh(&tokens.refresh).await;
+        refreshed.refused(400, "invalid_grant");
+    }
+    let sent = told(&sink, 1).await;
+    assert_eq!(claims(&sent[0])["sid"], earlier.claim("sid"));
+
+    let again = log_in(&shop, &mut browser).await;
+    let token = csrf(&browser.get("/logout").await);
+    let form = [("csrf", token.as_str()), ("id_token_hint", &eves.id)];
+    assert_eq!(browser.post("/logout", &form).await.status, 303);
+    assert!(!is_live(&shop, &again).await);
+    assert!(is_live(&shop, &eves).await, "Ada signs out nobody else");
 }
 
 #[tokio::test]

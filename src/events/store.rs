@@ -122,39 +122,30 @@ pub(super) async fn head(db: &mut PgConnection) -> Result<i64, Fault> {
 }
 
 /// Gives each of these people their newest place in the feed that it names, and brings that feed's digests up to it. A person has at
-/// most one place in a feed here. What is older than what the feed has keeps the newer version, at the new place. The digest before is
-/// looked up for each row: joined, it would be as often as there are rows, for a plan made beforehand expects one.
+/// most one place in a feed here. What is older than what the feed has keeps the newer version, at the new place.
 pub(super) async fn place(places: &[Place], db: &mut PgConnection) -> Result<(), Fault> {
     let of = |f: fn(&Place) -> i64| places.iter().map(f).collect::<Vec<_>>();
     sqlx::query!(
         r#"
-        with placed as (
-            select p.feed_id, person_bucket(p.user_id) as bucket, p.user_id, p.position, p.type, p.version, p.occurred_at,
-                   case when f.digested is not null then person_digest(p.user_id, f.digested) end as digest,
-                   case when f.digested is not null then (
-                       select c.digest
-                         from change c
-                        where c.feed_id = p.feed_id
-                          and c.bucket = person_bucket(p.user_id)
-                          and c.user_id = p.user_id
-                   ) end as digest_before
+        with written as (
+            insert into change (feed_id, bucket, user_id, position, type, version, occurred_at, digest)
+            select p.feed_id, person_bucket(p.user_id), p.user_id, p.position, p.type, p.version, p.occurred_at,
+                   case when f.digested is not null then (select d.digest from digest_of(p.user_id, f.digested) d) end
               from unnest($1::integer[], $2::uuid[], $3::bigint[], $4::text[], $5::bigint[], $6::timestamptz[])
                    as p (feed_id, user_id, position, type, version, occurred_at)
               join feed f on f.id = p.feed_id
-        ), written as (
-            insert into change (feed_id, bucket, user_id, position, type, version, occurred_at, digest)
-            select feed_id, bucket, user_id, position, type, version, occurred_at, digest
-              from placed
             on conflict (feed_id, bucket, user_id) do update
                set position = excluded.position,
                    type = case when excluded.version >= change.version then excluded.type else change.type end,
                    version = greatest(excluded.version, change.version),
                    occurred_at = greatest(excluded.occurred_at, change.occurred_at),
-                   digest = excluded.digest
+                   digest = excluded.digest,
+                   digest_before = change.digest
+            returning feed_id, bucket, digest, digest_before
         )
         insert into feed_digest (feed_id, bucket, people, digest)
         select feed_id, bucket, sum(num_nonnulls(digest) - num_nonnulls(digest_before)), bit_xor(coalesce(digest, 0) # coalesce(digest_before, 0))
-          from placed
+          from written
          where digest is distinct from digest_before
          group by feed_id, bucket
         on conflict (feed_id, bucket) do update

@@ -156,7 +156,9 @@ async fn notify(app: &App) -> Result<(), Fault> {
 
 /// Looks for changes often while there are some, less often the longer there are none.
 async fn sequence(app: &App) -> Result<(), Fault> {
-    let mut sequencer = Sequencer::over(db::connect_standing(&app.direct).await?);
+    // All that it asks is by key: a plan made while a table was small must not read it whole when it no longer is.
+    let by_key = app.direct.clone().options([("enable_seqscan", "off")]);
+    let mut sequencer = Sequencer::over(db::connect_standing(&by_key).await?);
     let mut pause = OFTEN;
     loop {
         pause = match db::within(sequencer.round(&app.news)).await? {

@@ -496,6 +496,7 @@ async fn an_application_that_never_answers_is_given_up() {
 
 #[tokio::test]
 async fn however_a_session_ends_its_applications_are_told() {
+    // S-70, S-78: by the person, and by an admin.
     let server = server().await;
     let sink = Sink::start().await;
     let shop = shop(&server, &[("--backchannel-logout-uri", &sink.url())]).await;
@@ -702,10 +703,14 @@ async fn a_logout_is_told_to_every_application_of_the_session() {
         Sink::start().await,
         Sink::start().await,
         Sink::start().await,
+        Sink::start().await,
     ];
     let mut browser = Browser::new(&server);
     let mut applications = Vec::new();
-    for (sink, name) in sinks.iter().zip(["revoked", "replayed", "offline"]) {
+    for (sink, name) in sinks
+        .iter()
+        .zip(["revoked", "replayed", "offline", "crowded"])
+    {
         let further = [("--backchannel-logout-uri", sink.url())];
         let further = further.each_ref().map(|(n, v)| (*n, v.as_str()));
         let application = named(&server, name, &further).await;
@@ -723,6 +728,10 @@ async fn a_logout_is_told_to_every_application_of_the_session() {
         .refresh(&tokens.refresh)
         .await
         .refused(400, "invalid_grant");
+    // It made room for others, as the hundred-and-first would have it.
+    let crowded = "update token_family set ended_at = last_used_at, end_reason = 'too_many' where client_id = $1";
+    let crowded = sqlx::query(crowded).bind(&applications[3].0.client.id);
+    crowded.execute(&mut server.tables().await).await.unwrap();
     let tokens = log_in(&shop, &mut browser).await;
     browser
         .get(&end(&[("id_token_hint", tokens.id.as_str())]))

@@ -7,6 +7,7 @@ mod model;
 mod operations;
 mod rank;
 mod registration;
+mod rules;
 mod shapes;
 mod sign_on;
 mod store;

@@ -116,7 +116,7 @@ async fn a_client_is_made_read_changed_and_deleted() {
 
 #[tokio::test]
 async fn what_is_wrong_is_named_all_at_once() {
-    // S-125, S-128, E21, S-163 through the API; the rules themselves are held in clients/uris.rs and clients/registration.rs.
+    // S-125, S-128, E21, S-163 through the API; the rules themselves are held in clients/uris.rs and clients/rules.rs.
     let server = Server::start().await;
     let api = Api::of(&server).await;
     let wrong = json!({

@@ -153,6 +153,29 @@ pub(crate) struct Change {
     pub(crate) after: Option<Value>,
 }
 
+impl Change {
+    pub(crate) fn made(after: Value) -> Self {
+        Self {
+            before: None,
+            after: Some(after),
+        }
+    }
+
+    pub(crate) fn ended(before: Value) -> Self {
+        Self {
+            before: Some(before),
+            after: None,
+        }
+    }
+
+    pub(crate) fn between(before: Value, after: Value) -> Self {
+        Self {
+            before: Some(before),
+            after: Some(after),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

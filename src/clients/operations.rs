@@ -184,18 +184,9 @@ pub(crate) async fn create_in(
         store::insert_secret(&client.id, &stored, &mut *tx).await?;
         client.secrets.push(stored);
     }
-    let change = Change {
-        before: None,
-        after: Some(client.view()),
-    };
-    audit::record(
-        Action::ClientCreated,
-        Target::Client(&client.id),
-        change,
-        &mut *tx,
-        cx,
-    )
-    .await?;
+    let change = Change::made(client.view());
+    let target = Target::Client(&client.id);
+    audit::record(Action::ClientCreated, target, change, &mut *tx, cx).await?;
     db::forget(Topic::Client, client.id.as_str(), &mut *tx).await?;
     Ok(Created { client, secret })
 }
@@ -233,18 +224,9 @@ pub(crate) async fn update(
         secrets.clear();
     }
     let (was, is) = object::differing(&was, &is);
-    let change = Change {
-        before: Some(Value::Object(was)),
-        after: Some(Value::Object(is)),
-    };
-    audit::record(
-        Action::ClientUpdated,
-        Target::Client(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let change = Change::between(Value::Object(was), Value::Object(is));
+    let target = Target::Client(id);
+    audit::record(Action::ClientUpdated, target, change, &mut tx, cx).await?;
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
@@ -289,21 +271,12 @@ pub(crate) async fn add_secret(
     let stored = StoredSecret::new(TokenHash::of(secret.expose()), cx.now);
     store::insert_secret(id, &stored, &mut tx).await?;
     store::touch(id, cx.now, &mut tx).await?;
-    let change = Change {
-        before: None,
-        after: Some(json!({
-            "secret_id": stored.id,
-            "others_end_at": end.map(crate::kernel::clock::rfc3339),
-        })),
-    };
-    audit::record(
-        Action::ClientSecretRotated,
-        Target::Client(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let change = Change::made(json!({
+        "secret_id": stored.id,
+        "others_end_at": end.map(crate::kernel::clock::rfc3339),
+    }));
+    let target = Target::Client(id);
+    audit::record(Action::ClientSecretRotated, target, change, &mut tx, cx).await?;
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
     let mut view = stored.view();
     view["client_secret"] = Value::from(secret.expose().as_str());
@@ -326,18 +299,9 @@ pub(crate) async fn end_secret(id: &ClientId, secret: Uuid, cx: &Cx) -> Result<(
         return Err(ClientError::Unknown);
     }
     store::touch(id, cx.now, &mut tx).await?;
-    let change = Change {
-        before: Some(json!({ "secret_id": secret })),
-        after: None,
-    };
-    audit::record(
-        Action::ClientSecretEnded,
-        Target::Client(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let change = Change::ended(json!({ "secret_id": secret }));
+    let target = Target::Client(id);
+    audit::record(Action::ClientSecretEnded, target, change, &mut tx, cx).await?;
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
@@ -352,18 +316,9 @@ pub(crate) async fn delete(id: &ClientId, if_match: &IfMatch, cx: &Cx) -> Result
         return Err(ClientError::Stale);
     }
     store::delete(id, &mut tx).await?;
-    let change = Change {
-        before: Some(client.view()),
-        after: None,
-    };
-    audit::record(
-        Action::ClientDeleted,
-        Target::Client(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let change = Change::ended(client.view());
+    let target = Target::Client(id);
+    audit::record(Action::ClientDeleted, target, change, &mut tx, cx).await?;
     db::forget(Topic::Client, id.as_str(), &mut tx).await?;
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());

@@ -52,9 +52,6 @@ async fn record(
     db: &mut PgConnection,
     cx: &Cx,
 ) -> Result<(), Fault> {
-    let change = Change {
-        before: None,
-        after: Some(json!({ "client_id": client, "granted": granted })),
-    };
+    let change = Change::made(json!({ "client_id": client, "granted": granted }));
     audit::record(action, Target::User(user), change, db, cx).await
 }

@@ -135,10 +135,7 @@ pub(crate) async fn remove(name: &str, if_match: &IfMatch, cx: &Cx) -> Result<()
         return Err(ConsumerError::Stale);
     }
     store::delete(name, &mut tx).await?;
-    let change = Change {
-        before: Some(Value::Object(before.view())),
-        ..Change::default()
-    };
+    let change = Change::ended(Value::Object(before.view()));
     let target = Target::Consumer(name);
     audit::record(Action::ConsumerRemoved, target, change, &mut tx, cx).await?;
     db::forget(Topic::Consumers, name, &mut tx).await?;

@@ -100,18 +100,8 @@ pub(crate) async fn create_token(
         return Ok(Told { view, earlier });
     }
     store::insert_token(&token, &TokenHash::of(secret.expose()), &mut tx).await?;
-    let change = Change {
-        before: None,
-        after: Some(token.view()),
-    };
-    audit::record(
-        Action::InitialTokenCreated,
-        Target::InitialToken(token.id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let (target, change) = (Target::InitialToken(token.id), Change::made(token.view()));
+    audit::record(Action::InitialTokenCreated, target, change, &mut tx, cx).await?;
     let mut view = token.view();
     view["initial_access_token"] = json!(secret.expose());
     if let Some(claim) = claim {
@@ -128,14 +118,8 @@ pub(crate) async fn delete_token(id: Uuid, cx: &Cx) -> Result<bool, Fault> {
     if !store::delete_token(id, &mut tx).await? {
         return Ok(false);
     }
-    audit::record(
-        Action::InitialTokenDeleted,
-        Target::InitialToken(id),
-        Change::default(),
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let (target, change) = (Target::InitialToken(id), Change::default());
+    audit::record(Action::InitialTokenDeleted, target, change, &mut tx, cx).await?;
     tx.commit().await?;
     Ok(true)
 }

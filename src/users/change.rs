@@ -153,10 +153,7 @@ impl Told {
         let (old, new) = (before.fields.to_json(), after.to_json());
         let (was, is) = object::differing(&old, &new);
         let target = Target::Changed(before.id, before.version + 1);
-        let change = Change {
-            before: Some(Value::Object(was)),
-            after: Some(Value::Object(is)),
-        };
+        let change = Change::between(Value::Object(was), Value::Object(is));
         Self {
             members: events::changed_members(&old, &new),
             entry: audit::entry(Action::UserUpdated, target, change, seals, cx),

@@ -180,10 +180,7 @@ pub(crate) async fn create(
         &seals,
         Action::UserCreated,
         Target::Changed(user.id, user.version),
-        Change {
-            before: None,
-            after: Some(Value::Object(user.fields.to_json())),
-        },
+        Change::made(Value::Object(user.fields.to_json())),
         &mut tx,
         cx,
     )

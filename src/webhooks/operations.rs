@@ -172,8 +172,7 @@ pub(super) async fn list(
 }
 
 pub(super) async fn find(id: Uuid, cx: &Cx) -> Result<Webhook, WebhookError> {
-    let found = store::find(id, &mut *cx.connection().await?).await?;
-    found.ok_or(WebhookError::Unknown)
+    found(id, &mut *cx.connection().await?).await
 }
 
 /// Makes a webhook; of requests with the same claim the first makes one. Its secret is told here and never again.
@@ -213,21 +212,9 @@ pub(super) async fn create(
     if !inserted {
         return Err(WebhookError::TooMany);
     }
-    let webhook = store::find(id, &mut tx)
-        .await?
-        .ok_or(WebhookError::Unknown)?;
-    let change = Change {
-        before: None,
-        after: Some(webhook.audited()),
-    };
-    audit::record(
-        Action::WebhookCreated,
-        Target::Webhook(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let webhook = found(id, &mut tx).await?;
+    let (target, change) = (Target::Webhook(id), Change::made(webhook.audited()));
+    audit::record(Action::WebhookCreated, target, change, &mut tx, cx).await?;
     let secret = Some(secret.text());
     let view = Shown { webhook, secret }.view();
     if let Some(claim) = claim {
@@ -246,8 +233,7 @@ pub(super) async fn update(
     if_match: &IfMatch,
     cx: &Cx,
 ) -> Result<Shown, WebhookError> {
-    find(id, cx).await?;
-    cx.all_scopes()?;
+    find_to_change(id, cx).await?;
     if let Some(url) = &changes.url {
         check_url(url, cx).await?;
     }
@@ -268,21 +254,10 @@ pub(super) async fn update(
         let sealed = seal(&cx.app.sealing, id, secret);
         store::set_secret(id, &sealed, None, cx.now, &mut tx).await?;
     }
-    let change = Change {
-        before: Some(before),
-        after: Some(webhook.audited()),
-    };
-    audit::record(
-        Action::WebhookUpdated,
-        Target::Webhook(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
-    let webhook = store::find(id, &mut tx)
-        .await?
-        .ok_or(WebhookError::Unknown)?;
+    let after = webhook.audited();
+    let (target, change) = (Target::Webhook(id), Change::between(before, after));
+    audit::record(Action::WebhookUpdated, target, change, &mut tx, cx).await?;
+    let webhook = found(id, &mut tx).await?;
     tx.commit().await?;
     Ok(Shown {
         webhook,
@@ -297,25 +272,16 @@ pub(super) async fn rotate_secret(
     if_match: &IfMatch,
     cx: &Cx,
 ) -> Result<Shown, WebhookError> {
-    find(id, cx).await?;
-    cx.all_scopes()?;
+    find_to_change(id, cx).await?;
     let secret = SigningSecret::new();
     let sealed = seal(&cx.app.sealing, id, &secret);
     let mut tx = cx.begin().await?;
     locked(id, if_match, &mut tx).await?;
     let previous_until = (!overlap.is_zero()).then(|| cx.now + overlap);
     store::set_secret(id, &sealed, previous_until, cx.now, &mut tx).await?;
-    audit::record(
-        Action::WebhookSecretRotated,
-        Target::Webhook(id),
-        Change::default(),
-        &mut tx,
-        cx,
-    )
-    .await?;
-    let webhook = store::find(id, &mut tx)
-        .await?
-        .ok_or(WebhookError::Unknown)?;
+    let (target, change) = (Target::Webhook(id), Change::default());
+    audit::record(Action::WebhookSecretRotated, target, change, &mut tx, cx).await?;
+    let webhook = found(id, &mut tx).await?;
     tx.commit().await?;
     Ok(Shown {
         webhook,
@@ -324,23 +290,12 @@ pub(super) async fn rotate_secret(
 }
 
 pub(super) async fn delete(id: Uuid, if_match: &IfMatch, cx: &Cx) -> Result<(), WebhookError> {
-    find(id, cx).await?;
-    cx.all_scopes()?;
+    find_to_change(id, cx).await?;
     let mut tx = cx.begin().await?;
     let webhook = locked(id, if_match, &mut tx).await?;
     store::delete(id, &mut tx).await?;
-    let change = Change {
-        before: Some(webhook.audited()),
-        after: None,
-    };
-    audit::record(
-        Action::WebhookDeleted,
-        Target::Webhook(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let (target, change) = (Target::Webhook(id), Change::ended(webhook.audited()));
+    audit::record(Action::WebhookDeleted, target, change, &mut tx, cx).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -355,27 +310,19 @@ pub(super) async fn pause_because_gone(id: Uuid, cx: &Cx) -> Result<(), Fault> {
     let Some(mut webhook) = found.filter(|webhook| !webhook.paused) else {
         return Ok(());
     };
-    let before = Some(webhook.audited());
+    let before = webhook.audited();
     webhook.paused = true;
     store::update(&webhook, cx.now, &mut tx).await?;
-    let after = Some(webhook.audited());
-    let change = Change { before, after };
-    audit::record(
-        Action::WebhookUpdated,
-        Target::Webhook(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let after = webhook.audited();
+    let (target, change) = (Target::Webhook(id), Change::between(before, after));
+    audit::record(Action::WebhookUpdated, target, change, &mut tx, cx).await?;
     tx.commit().await?;
     Ok(())
 }
 
 /// Has changes sent once more, each person's at its newest; gives the number of people.
 pub(super) async fn replay(id: Uuid, what: Replay, cx: &Cx) -> Result<i64, WebhookError> {
-    find(id, cx).await?;
-    cx.all_scopes()?;
+    find_to_change(id, cx).await?;
     let mut tx = cx.begin().await?;
     let webhook = locked(id, &IfMatch::Any, &mut tx).await?;
     let (after, until) = match what {
@@ -394,29 +341,19 @@ pub(super) async fn replay(id: Uuid, what: Replay, cx: &Cx) -> Result<i64, Webho
     } else {
         return Err(WebhookError::NothingThere);
     };
-    let change = Change {
-        before: None,
-        after: Some(match what {
-            Replay::Dead => json!({ "dead": true, "people": people }),
-            _ => json!({ "after": after, "until": until, "people": people }),
-        }),
+    let replayed = match what {
+        Replay::Dead => json!({ "dead": true, "people": people }),
+        _ => json!({ "after": after, "until": until, "people": people }),
     };
-    audit::record(
-        Action::WebhookReplayed,
-        Target::Webhook(id),
-        change,
-        &mut tx,
-        cx,
-    )
-    .await?;
+    let (target, change) = (Target::Webhook(id), Change::made(replayed));
+    audit::record(Action::WebhookReplayed, target, change, &mut tx, cx).await?;
     tx.commit().await?;
     Ok(people)
 }
 
 /// Sends a message that tells of nothing, and says what came of it.
 pub(super) async fn test(id: Uuid, cx: &Cx) -> Result<Tried, WebhookError> {
-    let webhook = find(id, cx).await?;
-    cx.all_scopes()?;
+    let webhook = find_to_change(id, cx).await?;
     let sealed = store::secrets(id, &mut *cx.connection().await?).await?;
     let sealed = sealed.ok_or(WebhookError::Unknown)?;
     if is_lost(&cx.app.sealing, id, &sealed) {
@@ -456,16 +393,28 @@ async fn check_url(url: &Destination, cx: &Cx) -> Result<(), WebhookError> {
     cx.app.fetcher.check(url).await.map_err(WebhookError::Url)
 }
 
+/// The webhook, for a caller who may change it.
+async fn find_to_change(id: Uuid, cx: &Cx) -> Result<Webhook, WebhookError> {
+    let webhook = find(id, cx).await?;
+    cx.all_scopes()?;
+    Ok(webhook)
+}
+
+/// The webhook as the condition has it, locked until the transaction ends.
 async fn locked(
     id: Uuid,
     if_match: &IfMatch,
     db: &mut PgConnection,
 ) -> Result<Webhook, WebhookError> {
     store::lock(id, db).await?.ok_or(WebhookError::Unknown)?;
-    let webhook = store::find(id, db).await?.ok_or(WebhookError::Unknown)?;
+    let webhook = found(id, db).await?;
     if if_match.allows(webhook.version) {
         Ok(webhook)
     } else {
         Err(WebhookError::Stale)
     }
+}
+
+async fn found(id: Uuid, db: &mut PgConnection) -> Result<Webhook, WebhookError> {
+    store::find(id, db).await?.ok_or(WebhookError::Unknown)
 }

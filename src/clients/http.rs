@@ -40,9 +40,7 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
     let after = query.take("after");
     query.finish()?;
     let after = after.map(|cursor| cx.app.cursors.decode(PATH, &cursor));
-    let after = after
-        .transpose()
-        .map_err(|_| invalid("after", "This is not a cursor of this list."))?;
+    let after = after.transpose().map_err(|_| Problem::no_cursor())?;
 
     let mut clients = store::page(after, limit as i64 + 1, &mut *cx.connection().await?).await?;
     let more = clients.len() > limit;
@@ -59,10 +57,6 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
         }
     }
     Ok(response)
-}
-
-fn invalid(parameter: &str, detail: &'static str) -> Problem {
-    Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
 }
 
 /// `POST /api/v1/clients`.

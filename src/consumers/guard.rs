@@ -81,7 +81,7 @@ fn may_ask(query: &str, view: &View) -> Result<(), Problem> {
         };
         if !members.iter().all(|member| view.shows(member)) {
             let name: String = name.chars().take(64).collect();
-            return Err(Problem::new(ProblemKind::InvalidQuery).parameter(
+            return Err(Problem::invalid_query(
                 name,
                 "The consumer's view does not show what this asks about.",
             ));

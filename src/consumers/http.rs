@@ -117,8 +117,7 @@ pub(crate) async fn digest(cx: Cx, mut query: Query) -> Result<Response, Problem
             .filter(|n| is_buckets(*n) && n.to_string() == sent),
     };
     let buckets = buckets.ok_or_else(|| {
-        Problem::new(ProblemKind::InvalidQuery)
-            .parameter("buckets", "Expected a power of two from 1 to 4096.")
+        Problem::invalid_query("buckets", "Expected a power of two from 1 to 4096.")
     })?;
     let consumer = registered(&cx).await?;
     let (position, found) = operations::digests(consumer.feed, buckets, &cx).await?;

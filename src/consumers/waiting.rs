@@ -173,7 +173,7 @@ fn patience(headers: &HeaderMap) -> Duration {
 }
 
 fn invalid(detail: &'static str) -> Problem {
-    Problem::new(ProblemKind::InvalidQuery).parameter("wait", detail)
+    Problem::invalid_query("wait", detail)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::EventKind;
 use super::store::{self, Place};
 use crate::consumers::View;
 use crate::cx::Cx;
-use crate::http::{Problem, ProblemKind};
+use crate::http::Problem;
 use crate::kernel::{Fault, FeedId, UserId, clock};
 use crate::users;
 
@@ -206,7 +206,7 @@ impl Reader {
 }
 
 pub(super) fn not_of_this_feed() -> Problem {
-    Problem::new(ProblemKind::InvalidQuery).parameter(
+    Problem::invalid_query(
         "after",
         "This is not a cursor of this feed. Where the view has changed, or the directory was restored from a backup, begin anew, without a cursor.",
     )

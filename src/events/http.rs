@@ -12,7 +12,7 @@ use super::stream;
 use crate::consumers;
 use crate::cx::Cx;
 use crate::http::shapes::ApiRefusals;
-use crate::http::{Problem, ProblemKind, Query};
+use crate::http::{Problem, Query};
 
 /// Changes in a page, at most and unless asked for otherwise.
 const MAX_LIMIT: i64 = 1000;
@@ -29,16 +29,16 @@ pub(crate) async fn changes(
     mut query: Query,
 ) -> Result<Response, Problem> {
     let limit = number(query.take("limit"), 1..=MAX_LIMIT)
-        .ok_or_else(|| invalid("limit", "Expected a number from 1 to 1000."))?
+        .ok_or_else(|| Problem::invalid_query("limit", "Expected a number from 1 to 1000."))?
         .unwrap_or(DEFAULT_LIMIT);
     let wait = number(query.take("wait"), 0..=MAX_WAIT)
-        .ok_or_else(|| invalid("wait", "Expected seconds from 0 to 30."))?
+        .ok_or_else(|| Problem::invalid_query("wait", "Expected seconds from 0 to 30."))?
         .unwrap_or(0);
     let after = query.take("after");
     let part = match query.take("bucket") {
         None => None,
         Some(sent) => Some(Part::parse(&sent).ok_or_else(|| {
-            invalid("bucket", "Expected a bucket and how many there are, a power of two up to 4096, such as 3/64.")
+            Problem::invalid_query("bucket", "Expected a bucket and how many there are, a power of two up to 4096, such as 3/64.")
         })?),
     };
     query.finish()?;
@@ -141,8 +141,4 @@ fn number<N: std::str::FromStr + PartialOrd>(
         .ok()
         .filter(|number| bounds.contains(number) && sent.bytes().all(|b| b.is_ascii_digit()));
     number.map(Some)
-}
-
-fn invalid(parameter: &str, detail: &'static str) -> Problem {
-    Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
 }

@@ -204,6 +204,19 @@ impl Problem {
         }
     }
 
+    /// A query parameter that is not what it must be.
+    pub(crate) fn invalid_query(
+        parameter: impl Into<String>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
+    }
+
+    /// `after` is none of this list's.
+    pub(crate) fn no_cursor() -> Self {
+        Self::invalid_query("after", "This is not a cursor of this list.")
+    }
+
     /// What is wrong with this request, in a sentence.
     pub(crate) fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {

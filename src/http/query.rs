@@ -39,10 +39,7 @@ impl Query {
         let limit = sent.parse().ok();
         limit
             .filter(|limit| digits && (1..=MAX_LIMIT).contains(limit))
-            .ok_or_else(|| {
-                Problem::new(ProblemKind::InvalidQuery)
-                    .parameter("limit", "Expected a number from 1 to 200.")
-            })
+            .ok_or_else(|| Problem::invalid_query("limit", "Expected a number from 1 to 200."))
     }
 
     /// Refuses by name what was not taken.
@@ -51,8 +48,10 @@ impl Query {
             None => Ok(()),
             Some(name) => {
                 let name: String = name.chars().take(64).collect();
-                Err(Problem::new(ProblemKind::InvalidQuery)
-                    .parameter(name, "There is no such parameter here."))
+                Err(Problem::invalid_query(
+                    name,
+                    "There is no such parameter here.",
+                ))
             }
         }
     }

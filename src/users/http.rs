@@ -47,7 +47,7 @@ pub(crate) async fn list(
 ) -> Result<Response, Problem> {
     let whole = export::is_asked_for(&headers);
     if whole && query.take("limit").is_some() {
-        return Err(invalid("limit", "A stream has none."));
+        return Err(Problem::invalid_query("limit", "A stream has none."));
     }
     let limit = query.take_limit()?;
     let after = query.take("after");
@@ -65,7 +65,7 @@ pub(crate) async fn list(
     let after = after
         .map(|cursor| cx.app.cursors.decode(&name, &cursor))
         .transpose();
-    let after = after.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
+    let after = after.map_err(|_| Problem::no_cursor())?;
 
     if whole {
         return Ok(private(export::answer(filter, after, cx).await?));
@@ -119,7 +119,7 @@ async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem>
         external_id: match take("external_id") {
             None => None,
             Some(text) => Some(external_id(&text).ok_or_else(|| {
-                invalid(
+                Problem::invalid_query(
                     "external_id",
                     "Expected a system and an id such as billing:cus_81.",
                 )
@@ -127,17 +127,20 @@ async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem>
         },
         q: match take("q") {
             None => None,
-            Some(text) => Some(Search::parse(&text).map_err(|expected| invalid("q", expected))?),
+            Some(text) => Some(
+                Search::parse(&text).map_err(|expected| Problem::invalid_query("q", expected))?,
+            ),
         },
         attribute: attribute
             .as_ref()
             .map(|(value, name, _)| (name.clone(), value.clone())),
         status: match take("status") {
             None => None,
-            Some(text) => Some(
-                Status::parse(&text)
-                    .ok_or_else(|| invalid("status", "Expected active or disabled."))?,
-            ),
+            Some(text) => {
+                Some(Status::parse(&text).ok_or_else(|| {
+                    Problem::invalid_query("status", "Expected active or disabled.")
+                })?)
+            }
         },
         updated_since: match take("updated_since") {
             None => None,
@@ -146,12 +149,12 @@ async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem>
         deleted: match take("deleted").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return Err(invalid("deleted", "Expected true or false.")),
+            Some(_) => return Err(Problem::invalid_query("deleted", "Expected true or false.")),
         },
         sort: match take("sort") {
             None => None,
             Some(text) => Some(Sort::parse(&text).ok_or_else(|| {
-                invalid(
+                Problem::invalid_query(
                     "sort",
                     "Expected id, updated_at or name, with - before it for backwards.",
                 )
@@ -166,7 +169,7 @@ async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem>
 
 fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
     OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        invalid(
+        Problem::invalid_query(
             parameter,
             "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
         )
@@ -183,7 +186,7 @@ async fn attribute(name: &str, text: &str, cx: &Cx) -> Result<String, Problem> {
     let value = declared.and_then(|declared| declared.filter(name, text));
     value.ok_or_else(|| {
         let name: String = name.chars().take(64).collect();
-        Problem::new(ProblemKind::InvalidQuery).parameter(
+        Problem::invalid_query(
             format!("{ATTRIBUTES}{name}"),
             "It is not declared with x-filter, or has no such values.",
         )
@@ -194,10 +197,6 @@ fn external_id(text: &str) -> Option<(String, String)> {
     let (system, id) = text.split_once(':')?;
     let good = validate::is_system(system) && validate::is_external_id(id);
     good.then(|| (system.to_owned(), id.to_owned()))
-}
-
-pub(super) fn invalid(parameter: &str, detail: &'static str) -> Problem {
-    Problem::new(ProblemKind::InvalidQuery).parameter(parameter, detail)
 }
 
 /// `POST /api/v1/users`.

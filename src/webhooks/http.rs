@@ -324,10 +324,7 @@ fn page<T: DeserializeOwned>(
         .take("after")
         .map(|cursor| cx.app.cursors.decode(name, &cursor))
         .transpose()
-        .map_err(|_| {
-            Problem::new(ProblemKind::InvalidQuery)
-                .parameter("after", "This is not a cursor of this list.")
-        })?;
+        .map_err(|_| Problem::no_cursor())?;
     query.finish()?;
     Ok((limit, after))
 }

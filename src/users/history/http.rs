@@ -10,7 +10,6 @@ use crate::cx::Cx;
 use crate::http::shapes::ApiRefusals;
 use crate::http::{At, Problem, Query, private};
 use crate::kernel::UserId;
-use crate::users::http::invalid;
 
 /// `GET /api/v1/users/{id}/history`: the newest first.
 #[utoipa::path(get, path = "/api/v1/users/{id}/history", tag = "users", params(("id" = String, Path, description = "The person's id; they may be deleted or erased"), HistoryParams), responses((status = 200, description = "A page of changes, the newest first", body = HistoryShape), ApiRefusals), security(("bearer" = ["users:read"])))]
@@ -22,7 +21,7 @@ pub(crate) async fn get(cx: Cx, At(id): At<UserId>, mut query: Query) -> Result<
     let before = after
         .map(|cursor| cx.app.cursors.decode::<i64>(&name, &cursor))
         .transpose();
-    let before = before.map_err(|_| invalid("after", "This is not a cursor of this list."))?;
+    let before = before.map_err(|_| Problem::no_cursor())?;
     let most = i64::try_from(wanted).unwrap_or(i64::MAX - 1) + 1;
     let mut changes = operations::list(id, before, most, &cx).await?;
     let more = changes.len() > wanted;

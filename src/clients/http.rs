@@ -16,8 +16,8 @@ use super::{Client, store};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
-    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, Within,
-    is_known, private,
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, Within, is_known,
+    located, private, replayed,
 };
 use crate::idempotency::Claim;
 use crate::kernel::ClientId;
@@ -70,17 +70,10 @@ pub(crate) async fn create(
     let document = body.object(&["application/json"])?;
     let told = operations::create_from(document, claim.as_ref(), &cx).await?;
     let id = told.view["client_id"].as_str().unwrap_or("");
-    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
     let version = told.view["version"].as_i64().unwrap_or(1);
-    let mut response = answer(version, StatusCode::CREATED, &told.view);
-    let headers = response.headers_mut();
-    if let Ok(location) = location {
-        headers.insert(header::LOCATION, location);
-    }
-    if told.earlier {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let made = answer(version, StatusCode::CREATED, &told.view);
+    let made = located(made, &format!("{PATH}/{id}"));
+    Ok(replayed(made, told.earlier))
 }
 
 /// `GET /api/v1/clients/{id}`.
@@ -174,12 +167,8 @@ pub(crate) async fn create_secret(
         );
     }
     let told = operations::add_secret(&id, overlap, claim.as_ref(), &cx).await?;
-    let mut response = private((StatusCode::CREATED, Json(told.view)));
-    if told.earlier {
-        let headers = response.headers_mut();
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let made = private((StatusCode::CREATED, Json(told.view)));
+    Ok(replayed(made, told.earlier))
 }
 
 /// `DELETE /api/v1/clients/{id}/secrets/{secret_id}`.

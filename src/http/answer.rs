@@ -12,3 +12,11 @@ pub(crate) fn private(answer: impl IntoResponse) -> Response {
         .insert(header::CACHE_CONTROL, no_store);
     response
 }
+
+/// Says where that is which was made.
+pub(crate) fn located(mut response: Response, path: &str) -> Response {
+    if let Ok(location) = HeaderValue::try_from(path) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}

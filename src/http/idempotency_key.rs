@@ -1,15 +1,25 @@
 //! The `Idempotency-Key` header: a caller's own name for one request that makes something.
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderName;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
 
 use super::{Problem, ProblemKind};
 
 const NAME: HeaderName = HeaderName::from_static("idempotency-key");
 /// Set where the answer is that of an earlier request.
-pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const MAX_CHARS: usize = 255;
+
+/// Says of an answer whether it is that of an earlier request.
+pub(crate) fn replayed(mut response: Response, earlier: bool) -> Response {
+    if earlier {
+        let headers = response.headers_mut();
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
 
 /// The key, where one was sent. What stands in it is the caller's business, so it may be quoted or not.
 #[derive(Clone, Debug)]

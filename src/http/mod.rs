@@ -21,7 +21,7 @@ mod request_id;
 pub(crate) mod shapes;
 mod trace_context;
 
-pub(crate) use answer::private;
+pub(crate) use answer::{located, private};
 pub(crate) use at::{At, Within};
 pub(crate) use bearer_error::BearerError;
 pub(crate) use csrf::Csrf;
@@ -29,7 +29,7 @@ pub(crate) use document::Document;
 pub(crate) use etag::{ETag, IfMatch, is_known};
 pub(crate) use form::FormError;
 pub(crate) use form::{Form, decode as decode_form};
-pub(crate) use idempotency_key::{IdempotencyKey, REPLAYED};
+pub(crate) use idempotency_key::{IdempotencyKey, replayed};
 pub(crate) use json::JsonBody;
 #[cfg(test)]
 pub(crate) use layers::fuzzed;

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, OAuthErrorShape};
 use crate::http::{
     At, BearerError, IdempotencyKey, JsonBody, OAuthCode, OAuthError, Problem, ProblemKind,
-    REPLAYED, private,
+    private, replayed,
 };
 use crate::idempotency::Claim;
 use crate::kernel::ClientId;
@@ -110,12 +110,8 @@ pub(crate) async fn create_token(
     let claim = Claim::new(&key, TOKEN_CREATION, &body.value, &cx);
     let (allowance, uses, life) = asked(body)?;
     let told = initial_tokens::create_token(allowance, uses, life, claim.as_ref(), &cx).await?;
-    let mut response = private((StatusCode::CREATED, Json(told.view)));
-    if told.earlier {
-        let headers = response.headers_mut();
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let made = private((StatusCode::CREATED, Json(told.view)));
+    Ok(replayed(made, told.earlier))
 }
 
 /// `DELETE /api/v1/initial-access-tokens/{id}`.

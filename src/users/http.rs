@@ -21,8 +21,8 @@ use super::{Status, User, change, history, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
-    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, is_known,
-    private,
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known, located,
+    private, replayed,
 };
 use crate::idempotency::Claim;
 use crate::kernel::{Secret, UserId};
@@ -210,17 +210,10 @@ pub(crate) async fn create(
     let document = body.object(&["application/json"])?;
     let made = operations::create(document, None, claim.as_ref(), &cx).await?;
     let id = made.person.get("id").and_then(Value::as_str).unwrap_or("");
-    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
+    let path = format!("{PATH}/{id}");
     let version = made.person.get("version").and_then(Value::as_i64);
-    let mut response = answer(version.unwrap_or(1), made.person, StatusCode::CREATED);
-    let headers = response.headers_mut();
-    if let Ok(location) = location {
-        headers.insert(header::LOCATION, location);
-    }
-    if made.earlier {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let answer = answer(version.unwrap_or(1), made.person, StatusCode::CREATED);
+    Ok(replayed(located(answer, &path), made.earlier))
 }
 
 /// `GET /api/v1/users/{id}`.

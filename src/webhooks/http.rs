@@ -22,7 +22,8 @@ use crate::cx::Cx;
 use crate::fetch::Destination;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
-    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, REPLAYED, private,
+    At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, located, private,
+    replayed,
 };
 use crate::idempotency::Claim;
 use crate::kernel::clock;
@@ -80,18 +81,10 @@ pub(crate) async fn create(
         from_the_beginning: from.as_deref() == Some("beginning"),
     };
     let told = operations::create(wanted, claim.as_ref(), &cx).await?;
-    let id = told.view["id"].as_str().unwrap_or("");
-    let location = HeaderValue::try_from(format!("{PATH}/{id}"));
+    let path = format!("{PATH}/{}", told.view["id"].as_str().unwrap_or(""));
     let version = told.view["version"].as_i64().unwrap_or(1);
-    let mut response = answer(version, StatusCode::CREATED, told.view);
-    let headers = response.headers_mut();
-    if let Ok(location) = location {
-        headers.insert(header::LOCATION, location);
-    }
-    if told.earlier {
-        headers.insert(REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let made = answer(version, StatusCode::CREATED, told.view);
+    Ok(replayed(located(made, &path), told.earlier))
 }
 
 /// `GET /api/v1/webhooks/{id}`: its settings, and how its deliveries stand.

@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::api::{Api, USERS, at_once, path};
+use crate::support::api::{Api, USERS, path};
 use crate::support::cluster::CLUSTER;
 use crate::support::process::Home;
-use crate::support::{Answer, Server, eventually};
+use crate::support::{Answer, Server, all, eventually};
 
 const JSON_PATCH: (&str, &str) = ("content-type", "application/json-patch+json");
 const NDJSON: (&str, &str) = ("accept", "application/x-ndjson");
@@ -227,7 +227,7 @@ async fn a_key_makes_one_person() {
     // Of many at once one makes the person, whatever the others are told.
     let racing = (0..8).map(|_| create(&api, "k3", json!({ "username": "racer" })));
     let mut made = 0;
-    for answer in at_once(racing).await {
+    for answer in all(racing).await {
         match (answer.status, answer.header("idempotency-replayed")) {
             (201, "") => made += 1,
             (201, "true") => {}
@@ -303,8 +303,8 @@ async fn a_key_makes_one_person_over_a_crash() {
             .await;
             process.signal(Signal::KILL);
         };
-        let all = at_once((0..at_a_time).map(&make));
-        tokio::join!(all, killed);
+        let makers = all((0..at_a_time).map(&make));
+        tokio::join!(makers, killed);
         process.ended(Duration::from_secs(10)).await;
         process = serve().await;
         for n in 0..at_a_time {

@@ -3,8 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::api::{Api, USERS, at_once, path};
-use crate::support::{Server, eventually};
+use crate::support::api::{Api, USERS, path};
+use crate::support::{Server, all, eventually};
 
 #[tokio::test]
 async fn ids_in_other_systems_are_unique_and_found() {
@@ -52,10 +52,8 @@ async fn ids_in_other_systems_are_unique_and_found() {
         let body = json!({ "username": format!("r{n}"), "external_ids": { "billing": "cus_81" } });
         api.call(Method::POST, USERS, body)
     });
-    let mut statuses: Vec<u16> = Vec::new();
-    for answer in at_once(racing).await {
-        statuses.push(answer.status);
-    }
+    let answers = all(racing).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 409]);
 

@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::json;
 use sqlx::Row;
 
-use crate::support::{Answer, Browser, Server, csrf, eventually};
+use crate::support::{Answer, Browser, Server, all, csrf, eventually};
 
 const PASSWORD: &str = "wordy rivers 77";
 
@@ -850,25 +850,13 @@ async fn a_sign_in_under_way_while_the_password_is_changed_comes_to_nothing() {
         let thefts = thieves.iter_mut().map(|thief| async {
             thief.try_sign_in("root", PASSWORD).await;
         });
-        let mut thefts: Vec<_> = thefts.map(Box::pin).collect();
-        let all = async {
-            std::future::poll_fn(|cx| {
-                thefts.retain_mut(|theft| theft.as_mut().poll(cx).is_pending());
-                if thefts.is_empty() {
-                    std::task::Poll::Ready(())
-                } else {
-                    std::task::Poll::Pending
-                }
-            })
-            .await;
-        };
         let set = server.call(
             Method::PUT,
             &password,
             &admin,
             Some(json!({ "password": "other rivers 78" })),
         );
-        tokio::join!(set, all)
+        tokio::join!(set, all(thefts))
     };
     assert_eq!(set.status, 204);
     for thief in &mut thieves {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::Connection;
 
 use crate::support::sign_on::{Application, CALLBACK, PASSWORD};
-use crate::support::{Answer, Browser, Server, TestClient, eventually};
+use crate::support::{Answer, Browser, Server, TestClient, all, eventually};
 
 const REGISTER: &str = "/oauth2/register";
 const TOKENS: &str = "/api/v1/initial-access-tokens";
@@ -711,23 +711,8 @@ async fn an_initial_access_token_has_no_more_uses_than_it_says() {
             shop(),
         )
     });
-    let mut made = 0;
-    let mut tasks: Vec<_> = race.map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        tasks.retain_mut(|one| match one.as_mut().poll(context) {
-            std::task::Poll::Ready(answer) => {
-                made += usize::from(answer.status == 201);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if tasks.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    let answers = all(race).await;
+    let made = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(made, 3);
 }
 

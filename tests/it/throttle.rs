@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Browser, Server};
+use crate::support::{Browser, Server, all};
 
 const PASSWORD: &str = "wordy rivers 77";
 
@@ -133,24 +133,11 @@ async fn of_two_hundred_tries_at_once_no_more_get_through_than_the_count_allows(
         };
         async move { client.password("ada", "wrong", &[]).await.status }
     });
-    let mut pending: Vec<_> = tries.map(Box::pin).collect();
     let mut through = 0;
-    std::future::poll_fn(|cx| {
-        pending.retain_mut(|attempt| match attempt.as_mut().poll(cx) {
-            std::task::Poll::Ready(status) => {
-                assert!([400, 429, 503].contains(&status), "{status}");
-                through += usize::from(status == 400);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    for status in all(tries).await {
+        assert!([400, 429, 503].contains(&status), "{status}");
+        through += usize::from(status == 400);
+    }
     assert_eq!(through, 5);
 }
 
@@ -279,25 +266,8 @@ async fn a_full_hash_queue_is_said_at_once_and_held_against_nobody() {
         .audience("https://a.example")
         .register()
         .await;
-    let mut pending: Vec<_> = (0..12)
-        .map(|i| Box::pin(client.clone().password_of(format!("person{i}"))))
-        .collect();
-    let mut answers = Vec::new();
-    std::future::poll_fn(|cx| {
-        pending.retain_mut(|attempt| match attempt.as_mut().poll(cx) {
-            std::task::Poll::Ready(answer) => {
-                answers.push(answer);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+    let tries = (0..12).map(|i| client.clone().password_of(format!("person{i}")));
+    let answers = all(tries).await;
     let overflow: Vec<_> = answers.iter().filter(|a| a.status == 503).collect();
     assert!(
         !overflow.is_empty() && overflow.len() < 12,

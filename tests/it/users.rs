@@ -8,7 +8,7 @@ use sqlx::Row;
 
 use crate::canary::each_table;
 use crate::support::api::{Api, USERS, path, pointers};
-use crate::support::{Answer, Server, eventually};
+use crate::support::{Answer, Server, all, eventually};
 
 #[tokio::test]
 async fn a_person_is_made_read_changed_and_deleted() {
@@ -326,14 +326,13 @@ async fn of_racing_creations_one_wins() {
     // S-158
     let server = Server::start().await;
     let api = Api::of(&server).await;
-    let mut statuses = all((0..16).map(|i| {
+    let statuses = statuses((0..16).map(|i| {
         api.post(
             USERS,
             json!({ "email": if i % 2 == 0 { "ada@x.example" } else { "ADA@X.example" } }),
         )
     }))
     .await;
-    statuses.sort_unstable();
     assert_eq!(statuses, [vec![201], vec![409; 15]].concat());
 }
 
@@ -345,7 +344,7 @@ async fn of_racing_writers_with_the_same_etag_one_wins() {
     let path = path(&user);
     for round in 1..=3 {
         let etag = format!("\"{round}\"");
-        let mut statuses = all((0..16).map(|i| {
+        let statuses = statuses((0..16).map(|i| {
             let (api, path, etag) = (&api, &path, &etag);
             async move {
                 api.call_with(
@@ -358,31 +357,16 @@ async fn of_racing_writers_with_the_same_etag_one_wins() {
             }
         }))
         .await;
-        statuses.sort_unstable();
         assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
     }
     assert_eq!(api.get(&path).await.json()["version"], 4);
 }
 
-/// The statuses of all answers, asked for at once.
-async fn all(requests: impl Iterator<Item = impl Future<Output = Answer>>) -> Vec<u16> {
-    let mut pending: Vec<_> = requests.map(Box::pin).collect();
-    let mut statuses = Vec::new();
-    std::future::poll_fn(|cx| {
-        pending.retain_mut(|request| match request.as_mut().poll(cx) {
-            std::task::Poll::Ready(answer) => {
-                statuses.push(answer.status);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        if pending.is_empty() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    })
-    .await;
+/// The statuses of all answers, asked for at once, sorted.
+async fn statuses(requests: impl Iterator<Item = impl Future<Output = Answer>>) -> Vec<u16> {
+    let answers = all(requests).await;
+    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
     statuses
 }
 

@@ -118,24 +118,3 @@ pub(crate) fn pointers(problem: &Value) -> Vec<String> {
     pointers.sort();
     pointers
 }
-
-/// All of them at once.
-pub(crate) async fn at_once<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut pending: Vec<_> = all.map(Box::pin).collect();
-    let mut done = Vec::new();
-    std::future::poll_fn(|cx| {
-        pending.retain_mut(|one| match one.as_mut().poll(cx) {
-            std::task::Poll::Ready(output) => {
-                done.push(output);
-                false
-            }
-            std::task::Poll::Pending => true,
-        });
-        match pending.is_empty() {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    done
-}

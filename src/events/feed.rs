@@ -118,10 +118,9 @@ impl Reader {
         limit: i64,
         db: &mut PgConnection,
     ) -> Result<Page, Fault> {
-        let (places, head) = match self.part {
-            None => store::page(self.feed, after, limit, db).await?,
-            Some(part) => store::page_within(self.feed, &part.buckets(), after, limit, db).await?,
-        };
+        let buckets = self.part.map(Part::buckets);
+        let buckets = buckets.as_deref();
+        let (places, head) = store::page(self.feed, buckets, after, limit, db).await?;
         let at_end = (places.len() as i64) < limit;
         let last = places.last().map_or(after, |place| place.position);
         Ok(Page {

@@ -26,6 +26,28 @@ pub(super) struct Place {
     pub(super) occurred_at: OffsetDateTime,
 }
 
+/// The same without its feed, which is known where it is read.
+struct PlaceRow {
+    position: i64,
+    kind: String,
+    user: UserId,
+    version: i64,
+    occurred_at: OffsetDateTime,
+}
+
+impl PlaceRow {
+    fn of(self, feed: FeedId) -> Place {
+        Place {
+            feed,
+            position: self.position,
+            kind: self.kind,
+            user: self.user,
+            version: self.version,
+            occurred_at: self.occurred_at,
+        }
+    }
+}
+
 /// What a look at the outbox shows.
 pub(super) struct Look {
     /// The first event after the place that was looked from.
@@ -170,9 +192,10 @@ pub(super) async fn next_to_fill(
     limit: i64,
     db: &mut PgConnection,
 ) -> Result<Vec<Place>, Fault> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        PlaceRow,
         r#"
-        select position, type, user_id as "user_id: UserId", version, occurred_at
+        select position, type as kind, user_id as "user: UserId", version, occurred_at
           from change
          where feed_id = 0
            and position > $1
@@ -183,15 +206,7 @@ pub(super) async fn next_to_fill(
     )
     .fetch_all(db)
     .await?;
-    let places = rows.into_iter().map(|row| Place {
-        feed,
-        position: row.position,
-        kind: row.r#type,
-        user: row.user_id,
-        version: row.version,
-        occurred_at: row.occurred_at,
-    });
-    Ok(places.collect())
+    Ok(rows.into_iter().map(|row| row.of(feed)).collect())
 }
 
 /// The feed is filled up to there; `None`: to the end.
@@ -222,9 +237,11 @@ pub(super) async fn vacuum(db: &mut PgConnection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// At most `limit` changes of a feed after a place, and how far the feed reaches, as of one moment.
+/// At most `limit` changes of a feed after a place, of the people of these buckets of the 4,096 (`None`: of all), and how far the feed
+/// reaches, as of one moment.
 pub(super) async fn page(
     feed: FeedId,
+    buckets: Option<&[i16]>,
     after: i64,
     limit: i64,
     db: &mut PgConnection,
@@ -241,39 +258,7 @@ pub(super) async fn page(
               from change
              where feed_id = $1
                and position > $2
-             order by position
-             limit $3
-          ) c on true"#,
-        feed.0,
-        after,
-        limit,
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(page_of(feed, after, rows))
-}
-
-/// The same of the people of these buckets of the 4,096.
-pub(super) async fn page_within(
-    feed: FeedId,
-    buckets: &[i16],
-    after: i64,
-    limit: i64,
-    db: &mut PgConnection,
-) -> Result<(Vec<Place>, i64), Fault> {
-    let rows = sqlx::query_as!(
-        PageRow,
-        r#"
-        select coalesce(f.filled_to, h.position) as "head!", c.position as "position?", c.type as "kind?", c.user_id as "user_id?: UserId",
-               c.version as "version?", c.occurred_at as "occurred_at?"
-          from feed_head h
-          join feed f on f.id = $1
-          left join lateral (
-            select position, type, user_id, version, occurred_at
-              from change
-             where feed_id = $1
-               and bucket = any ($4)
-               and position > $2
+               and ($4::smallint[] is null or bucket = any ($4))
              order by position
              limit $3
           ) c on true"#,
@@ -299,14 +284,14 @@ struct PageRow {
 fn page_of(feed: FeedId, after: i64, rows: Vec<PageRow>) -> (Vec<Place>, i64) {
     let head = rows.first().map_or(after, |row| row.head);
     let places = rows.into_iter().filter_map(|row| {
-        Some(Place {
-            feed,
+        let place = PlaceRow {
             position: row.position?,
             kind: row.kind?,
             user: row.user_id?,
             version: row.version?,
             occurred_at: row.occurred_at?,
-        })
+        };
+        Some(place.of(feed))
     });
     (places.collect(), head)
 }
@@ -317,9 +302,10 @@ pub(super) async fn newest_of(
     people: &[UserId],
     db: &mut PgConnection,
 ) -> Result<Vec<Place>, Fault> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        PlaceRow,
         r#"
-        select c.position, c.type, c.user_id as "user_id: UserId", c.version, c.occurred_at
+        select c.position, c.type as kind, c.user_id as "user: UserId", c.version, c.occurred_at
           from unnest($2::uuid[]) as wanted (user_id)
           join change c on c.feed_id = $1 and c.bucket = person_bucket(wanted.user_id) and c.user_id = wanted.user_id
          order by c.position"#,
@@ -328,13 +314,5 @@ pub(super) async fn newest_of(
     )
     .fetch_all(db)
     .await?;
-    let places = rows.into_iter().map(|row| Place {
-        feed,
-        position: row.position,
-        kind: row.r#type,
-        user: row.user_id,
-        version: row.version,
-        occurred_at: row.occurred_at,
-    });
-    Ok(places.collect())
+    Ok(rows.into_iter().map(|row| row.of(feed)).collect())
 }

@@ -54,7 +54,7 @@ pub(crate) fn pointer(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(object.pointer(&pointer("a/b~1")), Some(&json!(1)));
     }
 
-    fn object() -> impl Strategy<Value = Value> {
+    /// Any object, of few names, so that two have some in common.
+    pub(crate) fn object() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),

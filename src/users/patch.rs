@@ -81,6 +81,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kernel::object::tests::object;
 
     fn patched(mut target: Value, patch: Value) -> Result<Value, PatchError> {
         JsonPatch::parse(patch)?.apply(&mut target)?;
@@ -207,18 +208,6 @@ mod tests {
                 "{grown:?}"
             );
         }
-    }
-
-    fn object() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            "[a-c]{0,2}".prop_map(Value::from)
-        ];
-        let value = leaf.prop_recursive(3, 16, 3, |inner| {
-            prop::collection::hash_map("[a-c]", inner, 0..3).prop_map(|m| m.into_iter().collect())
-        });
-        prop::collection::hash_map("[a-c]", value, 0..4).prop_map(|m| m.into_iter().collect())
     }
 
     proptest! {

@@ -269,12 +269,7 @@ async fn one_way_and_no_other() {
     let server = Server::start().await;
     let key = Key::ed25519("k");
     let client = registered(&server, json!({ "jwks": { "keys": [key.jwk()] } }), "EdDSA").await;
-    let with_secret = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let with_secret = server.client().machine().register().await;
     // A secret sent by a client of assertions, and an assertion by a client of secrets.
     client
         .post(&[("client_id", &client.id), ("client_secret", "anything")])

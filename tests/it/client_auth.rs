@@ -20,16 +20,10 @@ async fn basic(client: &TestClient<'_>, id: &str, secret: &str) -> Answer {
 async fn each_client_has_exactly_one_method() {
     // S-32, S-33
     let server = Server::start().await;
-    let by_header = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let by_header = server.client().machine().register().await;
     let by_body = server
         .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
+        .machine()
         .auth_method("client_secret_post")
         .register()
         .await;
@@ -118,16 +112,10 @@ async fn each_client_has_exactly_one_method() {
 async fn an_empty_secret_proves_nothing() {
     // S-34
     let server = Server::start().await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     let by_body = server
         .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
+        .machine()
         .auth_method("client_secret_post")
         .register()
         .await;
@@ -148,12 +136,7 @@ async fn an_empty_secret_proves_nothing() {
 async fn unknown_and_wrong_are_answered_alike() {
     // S-31, S-39
     let server = Server::start().await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     let shape = |answer: &Answer| {
         let mut headers: Vec<(String, String)> = answer
             .headers
@@ -208,12 +191,7 @@ async fn malformed_credentials_are_refused() {
 async fn secrets_are_long_hashed_and_told_once() {
     // S-35, S-150, E6
     let server = Server::start().await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     let secret = client.secret.clone().unwrap();
     assert!(
         secret.len() == 43
@@ -276,12 +254,7 @@ async fn failures_are_limited_and_lock_nobody_out() {
         config.http.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     let ask = async |secret: &str, address: &str| {
         let request = server
             .request(Method::POST, "/oauth2/token")

@@ -147,14 +147,7 @@ async fn a_refused_login_shows_the_form_again() {
         .user_with_password(json!({ "username": "disabled" }), PASSWORD)
         .await;
     let admin = server.admin_token().await;
-    let found = server
-        .call(Method::GET, "/api/v1/users?username=disabled", &admin, None)
-        .await
-        .json();
-    let path = format!(
-        "/api/v1/users/{}",
-        found["items"][0]["id"].as_str().unwrap()
-    );
+    let path = server.path_of("disabled").await;
     server
         .call(
             Method::PATCH,
@@ -167,21 +160,8 @@ async fn a_refused_login_shows_the_form_again() {
     server
         .user_with_password(json!({ "username": "deleted" }), PASSWORD)
         .await;
-    let found = server
-        .call(Method::GET, "/api/v1/users?username=deleted", &admin, None)
-        .await
-        .json();
-    server
-        .call(
-            Method::DELETE,
-            &format!(
-                "/api/v1/users/{}",
-                found["items"][0]["id"].as_str().unwrap()
-            ),
-            &admin,
-            None,
-        )
-        .await;
+    let path = server.path_of("deleted").await;
+    server.call(Method::DELETE, &path, &admin, None).await;
 
     let shape = |answer: &Answer, username: &str| {
         let mut headers: Vec<(String, String)> = answer
@@ -518,14 +498,7 @@ async fn a_session_ended_on_one_replica_is_refused_by_the_other() {
     browser.sign_in("ada", PASSWORD).await;
     let mut there = browser.at(&other);
     let admin = one.admin_token().await;
-    let found = one
-        .call(Method::GET, "/api/v1/users?username=ada", &admin, None)
-        .await
-        .json();
-    let path = format!(
-        "/api/v1/users/{}",
-        found["items"][0]["id"].as_str().unwrap()
-    );
+    let path = one.path_of("ada").await;
     one.call(
         Method::PATCH,
         &path,
@@ -666,14 +639,7 @@ async fn a_demanded_new_password_comes_before_everything_else() {
     // S-18: no step is skipped, by whatever road.
     let server = server_with_ada().await;
     let admin = server.admin_token().await;
-    let found = server
-        .call(Method::GET, "/api/v1/users?username=ada", &admin, None)
-        .await
-        .json();
-    let path = format!(
-        "/api/v1/users/{}",
-        found["items"][0]["id"].as_str().unwrap()
-    );
+    let path = server.path_of("ada").await;
     server
         .call(
             Method::PUT,

@@ -10,12 +10,7 @@ async fn what_happens_is_counted_under_labels_of_closed_sets() {
     // S-168
     let server = Server::start().await;
     let made_up = "stranger-made-this-up";
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     client.token(&[]).await;
     client.token(&[]).await;
     client

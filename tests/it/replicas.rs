@@ -65,12 +65,7 @@ async fn a_client_made_on_one_is_known_to_the_other() {
         .client_credentials(&[])
         .await
         .refused(401, "invalid_client");
-    let client = one
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = one.client().machine().register().await;
     TestClient {
         server: &other,
         ..client

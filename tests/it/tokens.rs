@@ -93,12 +93,7 @@ async fn a_service_takes_a_token_for_another_service() {
 async fn who_has_no_scopes_is_told_of_none() {
     // RFC 6749 §3.3: a scope has at least one name.
     let server = Server::start().await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     let answer = client.client_credentials(&[]).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert!(answer.json().get("scope").is_none(), "{}", answer.text);
@@ -111,8 +106,7 @@ async fn each_algorithm_verifies_by_jwks_alone() {
     for alg in ["ES256", "RS256", "PS256", "EdDSA"] {
         let client = server
             .client()
-            .grant("client_credentials")
-            .audience("https://a.example")
+            .machine()
             .option("--signing-alg", alg)
             .register()
             .await;
@@ -576,8 +570,7 @@ async fn lifetimes_are_the_clients() {
     let server = Server::start().await;
     let client = server
         .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
+        .machine()
         .option("--access-token-lifetime", "2m")
         .register()
         .await;

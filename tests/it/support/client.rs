@@ -188,6 +188,12 @@ impl<'a> ClientBuilder<'a> {
         self.option("--grant", grant)
     }
 
+    /// A service that gets tokens for https://a.example by itself.
+    pub(crate) fn machine(self) -> Self {
+        self.grant("client_credentials")
+            .audience("https://a.example")
+    }
+
     pub(crate) fn scope(self, scope: &str) -> Self {
         self.option("--scope", scope)
     }

@@ -230,6 +230,15 @@ impl Server {
         user
     }
 
+    /// Where the person of this username is.
+    pub(crate) async fn path_of(&self, username: &str) -> String {
+        let path = format!("/api/v1/users?username={username}");
+        let token = self.admin_token().await;
+        let found = self.call(Method::GET, &path, &token, None).await.json();
+        let id = found["items"][0]["id"].as_str().expect("an id");
+        format!("/api/v1/users/{id}")
+    }
+
     /// A client to be registered through the command line.
     pub(crate) fn client(&self) -> ClientBuilder<'_> {
         ClientBuilder::new(self)

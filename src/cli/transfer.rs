@@ -67,52 +67,93 @@ pub(super) async fn export(asked: &Export, app: &App) -> Result<(), CliError> {
     Ok(out.flush()?)
 }
 
-/// Makes a person of each line, each by itself: what is wrong with one keeps no other back, and is told with the line's number.
+/// What came of the lines so far.
+#[derive(Default)]
+struct Tally {
+    read: u64,
+    created: u64,
+    /// Lines that no person was made of, and why.
+    refused: Vec<(u64, String)>,
+    /// What ended it before the end of the file, and the line where it did: its person may have been made or not.
+    stopped: Option<(u64, CliError)>,
+}
+
+impl Tally {
+    fn count(&mut self, number: u64, made: Result<(), CliError>) {
+        match made {
+            Ok(()) => self.created += 1,
+            Err(CliError::Refused(why)) => self.refused.push((number, why)),
+            Err(error) if self.stopped.is_none() => self.stopped = Some((number, error)),
+            Err(error) => self.refused.push((number, error.to_string())),
+        }
+    }
+
+    fn tell(mut self, format: &Format) -> Result<(), CliError> {
+        self.refused.sort();
+        let stopped_at = self.stopped.as_ref().map(|(number, _)| *number);
+        if format.json {
+            let refused = self.refused.iter();
+            let refused = refused.map(|(line, error)| json!({ "line": line, "error": error }));
+            output::json(&json!({
+                "created": self.created,
+                "refused": refused.collect::<Vec<_>>(),
+                "read": self.read,
+                "stopped_at": stopped_at,
+            }))?;
+        } else {
+            output::line(format_args!("{} people were made", self.created))?;
+        }
+        let refused = self.refused.iter();
+        let mut told: Vec<String> = refused
+            .map(|(line, error)| format!("line {line}: {}", error.replace('\n', "; ")))
+            .collect();
+        if let Some((line, error)) = self.stopped {
+            let read = self.read;
+            told.push(format!(
+                "stopped at line {line}, of whose person it is not known whether they were made: {error}; no line after {read} was read"
+            ));
+        }
+        if told.is_empty() {
+            return Ok(());
+        }
+        Err(CliError::Refused(told.join("\n")))
+    }
+}
+
+/// Makes a person of each line, each by itself: what is wrong with one keeps no other back, and is told with the line's number. Where the database
+/// is lost, what was made until then is told all the same.
 pub(super) async fn import(asked: &Import, app: &App) -> Result<(), CliError> {
     let mut lines = open(&asked.file)?;
-    let (mut number, mut created) = (0_u64, 0_u64);
-    let mut refused = Vec::new();
+    let mut tally = Tally::default();
     let mut under_way = JoinSet::new();
-    loop {
-        let line = next_line(&mut lines)?;
-        number += u64::from(line.is_some());
-        let at_end = line.is_none();
-        if let Some(line) = line.filter(|line| !line.trim_ascii().is_empty()) {
-            let (app, number) = (app.clone(), number);
-            under_way.spawn(async move { (number, make(&line, &app).await) });
+    let mut at_end = false;
+    while !at_end || !under_way.is_empty() {
+        at_end |= tally.stopped.is_some();
+        if !at_end {
+            match next_line(&mut lines) {
+                Ok(None) => at_end = true,
+                Ok(Some(line)) => {
+                    tally.read += 1;
+                    if !line.trim_ascii().is_empty() {
+                        let (app, number) = (app.clone(), tally.read);
+                        under_way.spawn(async move { (number, make(&line, &app).await) });
+                    }
+                }
+                Err(error) => {
+                    at_end = true;
+                    tally.count(tally.read + 1, Err(error));
+                }
+            }
         }
         while under_way.len() >= if at_end { 1 } else { AT_ONCE } {
             let Some(done) = under_way.join_next().await else {
                 break;
             };
-            match done.map_err(std::io::Error::other)? {
-                (_, Ok(())) => created += 1,
-                (_, Err(CliError::Fault(fault))) => return Err(fault.into()),
-                (number, Err(error)) => refused.push((number, error.to_string())),
-            }
-        }
-        if at_end {
-            break;
+            let (number, made) = done.map_err(std::io::Error::other)?;
+            tally.count(number, made);
         }
     }
-    refused.sort();
-    if asked.format.json {
-        let refused = refused
-            .iter()
-            .map(|(line, error)| json!({ "line": line, "error": error }));
-        let refused: Vec<Value> = refused.collect();
-        output::json(&json!({ "created": created, "refused": refused }))?;
-    } else {
-        output::line(format_args!("{created} people were made"))?;
-    }
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let told: Vec<String> = refused
-        .iter()
-        .map(|(line, error)| format!("line {line}: {}", error.replace('\n', "; ")))
-        .collect();
-    Err(CliError::Refused(told.join("\n")))
+    tally.tell(&asked.format)
 }
 
 /// A request of its own, with the time that it is then.
@@ -147,7 +188,7 @@ fn next_line(lines: &mut Box<dyn BufRead>) -> Result<Option<Vec<u8>>, CliError> 
     let mut line = Vec::new();
     let read = lines.take(LONGEST).read_until(b'\n', &mut line)?;
     if read as u64 == LONGEST {
-        let text = "a line has more than a megabyte; nothing after it was read";
+        let text = "more than a megabyte; nothing after it was read";
         return Err(CliError::Refused(text.to_owned()));
     }
     Ok((read > 0).then_some(line))

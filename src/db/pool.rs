@@ -32,6 +32,8 @@ const VANISHED: [(&str, &str); 4] = [
     ("tcp_keepalives_count", "3"),
     ("tcp_user_timeout", "10000"),
 ];
+/// All statements are short, whatever PostgreSQL guesses of them: to compile one takes far longer than to run it.
+const UNCOMPILED: (&str, &str) = ("jit", "off");
 /// How long a standing job waits for one answer, and for what it asks in one go.
 const STATEMENT_MS: &str = "8000";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,6 +52,7 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool
         ("statement_timeout", timeout_ms.as_str()),
         ("idle_in_transaction_session_timeout", "15000"),
         ("lock_timeout", timeout_ms.as_str()),
+        UNCOMPILED,
     ]);
     let options = options.options(VANISHED);
     let handed_out = HandedOut::default();
@@ -83,6 +86,7 @@ pub(crate) fn standing(options: PgConnectOptions) -> PgConnectOptions {
         ("statement_timeout", STATEMENT_MS),
         ("idle_in_transaction_session_timeout", "3000"),
         ("lock_timeout", STATEMENT_MS),
+        UNCOMPILED,
     ]);
     options.options(VANISHED)
 }

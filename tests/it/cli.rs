@@ -280,6 +280,42 @@ async fn people_are_taken_out_and_in() {
 }
 
 #[tokio::test]
+async fn an_import_that_ends_early_tells_what_it_made() {
+    let server = Server::start().await;
+    let import = async |given: &str| {
+        let args = ["user", "import", "-", "--json"];
+        let done = server.cli_with(&args, given).await;
+        assert_eq!(done.status, 1, "{}", done.stderr);
+        (serde_json::from_str::<Value>(&done.stdout).unwrap(), done)
+    };
+    let long = "x".repeat(1 << 20);
+    let given = format!(
+        "{{\"username\": \"early\"}}\n\n{{\"name\": \"{long}\"}}\n{{\"username\": \"late\"}}\n"
+    );
+    let (told, done) = import(&given).await;
+    assert_eq!((&told["created"], &told["read"]), (&json!(1), &json!(2)));
+    assert_eq!(told["refused"][0]["line"], 3);
+    assert!(done.stderr.contains("line 3: more than a megabyte"));
+    let token = server.token("users:read").await;
+    let page = server.call(Method::GET, "/api/v1/users", &token, None);
+    let page = page.await.json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    assert_eq!(page["items"][0]["username"], "early");
+    // A database that fails in the middle.
+    sqlx::query("alter table event rename to elsewhere")
+        .execute(&mut server.tables().await)
+        .await
+        .unwrap();
+    let (told, done) = import("nonsense\n{\"username\": \"u\"}\n").await;
+    assert_eq!(
+        (&told["created"], &told["stopped_at"]),
+        (&json!(0), &json!(2))
+    );
+    assert_eq!(told["refused"][0]["line"], 1);
+    assert!(done.stderr.contains("stopped at line 2"), "{}", done.stderr);
+}
+
+#[tokio::test]
 async fn commands_are_audited_as_the_operators() {
     // S-154
     let server = Server::start().await;

@@ -743,7 +743,7 @@ async fn a_range_is_replayed_by_places_or_times() {
     assert_eq!(answer.json(), json!({ "people": 2 }));
     sink.takes(11).await;
     // A feed may be as large as the directory: times have an index too, one that costs a change next to nothing.
-    let sql = "select count(*) from pg_indexes where tablename = 'change' and indexdef like '%using brin (occurred_at)'";
+    let sql = "select count(*) from pg_indexes where tablename = 'change' and indexdef like '%USING brin (occurred_at)'";
     let indexes: i64 = sqlx::query_scalar(sql)
         .fetch_one(&mut server.tables().await)
         .await

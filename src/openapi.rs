@@ -15,7 +15,7 @@ use crate::kernel::scope;
 use crate::kernel::span::Span;
 use crate::{
     account, authorize, clients, consent, consumers, discovery, events, http, keys, login, logout,
-    ops, registration, token, userinfo, users, webhooks,
+    ops, registration, sessions, token, userinfo, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -47,6 +47,7 @@ use crate::{
         users::history::http::get,
         users::http::put_password,
         users::http::require_password_change,
+        sessions::http::end_everybodys,
         events::http::changes,
         registration::http::register,
         registration::http::show,

@@ -92,6 +92,7 @@ pub fn table() -> Vec<Route> {
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
         route(Method::GET,    "/api/v1/users/digest",                          Access::Scope(USERS_READ),  get(consumers::http::digest)),
+        route(Method::DELETE, "/api/v1/sessions",                              Access::Scope(USERS_WRITE), delete(sessions::http::end_everybodys)),
         route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),
         route(Method::PUT,    "/api/v1/changes/position",                      Access::Scope(USERS_READ),  put(consumers::http::acknowledge)),
         route(Method::GET,    "/api/v1/initial-access-tokens",                 Access::Scope(CLIENTS_READ),  get(registration::http::list_tokens)),

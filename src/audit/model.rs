@@ -21,6 +21,7 @@ pub(crate) enum Action {
     NewPasswordDemanded,
     SignedOut,
     SessionEnded,
+    EverybodysSessionsEnded,
     TokenRevoked,
     ConsentGranted,
     ConsentWithdrawn,
@@ -63,6 +64,7 @@ impl Action {
             Self::NewPasswordDemanded => "session.new_password_demanded",
             Self::SignedOut => "session.signed_out",
             Self::SessionEnded => "session.ended",
+            Self::EverybodysSessionsEnded => "session.everybodys_ended",
             Self::TokenRevoked => "token.revoked",
             Self::ConsentGranted => "consent.granted",
             Self::ConsentWithdrawn => "consent.withdrawn",
@@ -97,6 +99,7 @@ pub(crate) enum Target<'a> {
     User(UserId),
     /// A person whom it changed, and the version that it made of them: this is their history.
     Changed(UserId, i64),
+    Everybody,
     Client(&'a ClientId),
     Consumer(&'a str),
     InitialToken(Uuid),
@@ -110,6 +113,7 @@ impl Target<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::User(_) | Self::Changed(..) => "user",
+            Self::Everybody => "everybody",
             Self::Client(_) => "client",
             Self::Consumer(_) => "consumer",
             Self::InitialToken(_) => "initial_access_token",
@@ -136,6 +140,7 @@ impl Target<'_> {
     pub(super) fn id(&self) -> String {
         match self {
             Self::User(id) | Self::Changed(id, _) => id.to_string(),
+            Self::Everybody => "*".to_owned(),
             Self::Client(id) => id.to_string(),
             Self::Consumer(name) => (*name).to_owned(),
             Self::InitialToken(id) => id.to_string(),

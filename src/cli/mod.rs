@@ -9,6 +9,7 @@ mod migrate;
 mod open;
 mod output;
 mod serve;
+mod session;
 mod transfer;
 mod user;
 
@@ -61,6 +62,8 @@ enum Command {
     #[command(subcommand)]
     User(user::UserCommand),
     #[command(subcommand)]
+    Session(session::SessionCommand),
+    #[command(subcommand)]
     Keys(keys::KeysCommand),
     /// Print the description of the API (OpenAPI 3.1)
     Openapi,
@@ -104,6 +107,9 @@ fn run(command: Command, flags: &Flags) -> Result<(), CliError> {
             }
             Command::User(command) => {
                 open::with_app(config, async |app| user::run(command, app).await).await
+            }
+            Command::Session(command) => {
+                open::with_app(config, async |app| session::run(command, app).await).await
             }
             Command::Keys(command) => keys::run(command, config).await,
             Command::Openapi => {

@@ -10,4 +10,6 @@ pub(crate) use operations::{
     Record, begin, end, end_of_consent, end_of_session, end_of_user, end_own, replayed,
 };
 pub(crate) use refresh::{GRACE_REPEATS, RefreshToken, sealed, unsealed};
-pub(crate) use store::{find, find_refreshable, list, list_replayed, sweep, used_among};
+pub(crate) use store::{
+    find, find_refreshable, list, list_replayed, list_without_session, sweep, used_among,
+};

@@ -338,6 +338,40 @@ pub(super) async fn end_of_session(
     Ok((any, told.collect::<Result<_, Fault>>()?))
 }
 
+/// The first `most` sessions after `after` whose record is gone while something lives that they gave at `until` or before, and whose they
+/// were; but for what outlives a logout.
+pub(crate) async fn list_without_session(
+    after: Uuid,
+    until: OffsetDateTime,
+    most: i64,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Vec<(Uuid, UserId)>, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select distinct f.session_id, f.user_id as "user_id: UserId"
+          from token_family f
+         where f.session_id > $1
+           and f.created_at <= $2
+           and f.expires_at > $4
+           and f.ended_at is null
+           and not f.offline
+           and not exists (select from session s where s.public_id = f.session_id)
+         order by f.session_id
+         limit $3"#,
+        after,
+        until,
+        most,
+        now,
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.session_id, row.user_id))
+        .collect())
+}
+
 /// Ends all that a person gave to clients; gives the clients and the sessions by which they got it.
 pub(super) async fn end_of_user(
     user: UserId,

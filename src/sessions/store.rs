@@ -278,6 +278,64 @@ pub(super) async fn end_all(user: UserId, db: &mut PgConnection) -> std::result:
     Ok(())
 }
 
+/// Sessions that ended together.
+pub(super) struct Batch {
+    /// The public ids, and whose they were.
+    pub(super) ended: Vec<(Uuid, UserId)>,
+    /// What the next batch comes after.
+    pub(super) last: Option<Vec<u8>>,
+}
+
+/// Ends the first `most` sessions after `after` that began at `until` or before. What somebody else holds is passed over.
+pub(super) async fn end_batch(
+    after: &[u8],
+    until: OffsetDateTime,
+    most: i64,
+    db: &mut PgConnection,
+) -> std::result::Result<Batch, Fault> {
+    let rows = sqlx::query!(
+        r#"
+        with due as (
+            select id_hash
+              from session
+             where id_hash > $1
+               and created_at <= $2
+             order by id_hash
+             limit $3
+               for update skip locked
+        )
+        delete from session s
+         using due
+         where s.id_hash = due.id_hash
+        returning s.id_hash, s.public_id, s.user_id as "user_id: UserId""#,
+        after,
+        until,
+        most,
+    )
+    .fetch_all(db)
+    .await?;
+    let ended = rows
+        .iter()
+        .map(|row| (row.public_id, row.user_id))
+        .collect();
+    let last = rows.into_iter().map(|row| row.id_hash).max();
+    Ok(Batch { ended, last })
+}
+
+/// Whether there is a session that began at `until` or before.
+pub(super) async fn any_begun(
+    until: OffsetDateTime,
+    db: &mut PgConnection,
+) -> std::result::Result<bool, Fault> {
+    let any = sqlx::query_scalar!(
+        r#"select exists (select from session where created_at <= $1) as "any!""#,
+        until
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(any)
+}
+
 /// Deletes sessions whose life is over, a batch at a time; gives how many.
 pub(crate) async fn sweep(
     now: OffsetDateTime,

@@ -40,6 +40,7 @@ mod registration;
 mod replicas;
 mod revocation;
 mod rotation;
+mod sessions;
 mod settings;
 mod sign_on;
 mod stock_clients;

@@ -1,0 +1,39 @@
+//! `/api/v1/sessions`.
+
+use axum::Json;
+use axum::response::Response;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::everybody::{self, EndAllError};
+use super::shapes::{EndSessionsParams, EndedSessionsShape};
+use crate::cx::Cx;
+use crate::http::shapes::ApiRefusals;
+use crate::http::{Problem, ProblemKind, Query, private};
+
+/// `DELETE /api/v1/sessions?begun_until=…`: everybody's, in half the time that a handler has, so that the answer says how far it came.
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "users", operation_id = "end_everybodys_sessions", params(EndSessionsParams), responses((status = 200, description = "How many were ended; where some are left, send it again", body = EndedSessionsShape), ApiRefusals), security(("bearer" = ["users:write"])))]
+pub(crate) async fn end_everybodys(cx: Cx, mut query: Query) -> Result<Response, Problem> {
+    let until = query.take("begun_until").unwrap_or_default();
+    let until = OffsetDateTime::parse(&until, &Rfc3339).map_err(|_| {
+        let detail = "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z; sessions that begin later live on.";
+        Problem::invalid_query("begun_until", detail)
+    })?;
+    query.finish()?;
+    let patience = cx.app.config.http.handler_timeout.std() / 2;
+    let done = everybody::end_everybodys(until, Some(patience), &cx).await?;
+    let (ended, left) = (done.ended, done.left);
+    Ok(private(Json(json!({ "ended": ended, "left": left }))))
+}
+
+impl From<EndAllError> for Problem {
+    fn from(error: EndAllError) -> Self {
+        match error {
+            EndAllError::ScopesMissing => Self::new(ProblemKind::Forbidden).detail(
+                "Everybody's sessions, admins' too, are ended by callers that hold all of Doorward's scopes.",
+            ),
+            EndAllError::Fault(fault) => fault.into(),
+        }
+    }
+}

@@ -192,15 +192,24 @@ impl Postgres {
 
     /// Transactions a second of this script by pgbench, which has the server's core, over `clients` connections.
     pub(crate) fn pgbench(&self, script: &str, clients: u32, seconds: u32) -> f64 {
-        self.pgbench_on(SERVER, script, clients, seconds)
+        self.pgbench_on(SERVER, None, script, clients, seconds)
     }
 
-    /// The same with pgbench on other cores.
-    pub(crate) fn pgbench_on(&self, cores: &str, script: &str, clients: u32, seconds: u32) -> f64 {
+    /// The same with pgbench on other cores, as fast as it goes or at a pace of so many a second.
+    pub(crate) fn pgbench_on(
+        &self,
+        cores: &str,
+        pace: Option<f64>,
+        script: &str,
+        clients: u32,
+        seconds: u32,
+    ) -> f64 {
         let file = self.folder.join("script.sql");
         fs::write(&file, script).expect("written");
         let output = on(cores, self.bin.join("pgbench"))
-            .args(["-n", "-M", "prepared", "-j", "1", "-U", "postgres", "-h"])
+            .args(["-n", "-M", "prepared", "-j", "1", "-U", "postgres"])
+            .args(pace.map(|pace| format!("--rate={pace:.0}")))
+            .arg("-h")
             .arg(&self.folder)
             .args(["-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])
             .arg(&file)

@@ -47,6 +47,7 @@ use crate::{
         users::history::http::get,
         users::http::put_password,
         users::http::require_password_change,
+        users::http::end_sessions,
         sessions::http::end_everybodys,
         events::http::changes,
         registration::http::register,

@@ -91,6 +91,7 @@ pub fn table() -> Vec<Route> {
         route(Method::GET,    "/api/v1/users/{id}/history",                    Access::Scope(USERS_READ),  get(users::history::http::get)),
         route(Method::PUT,    "/api/v1/users/{id}/password",                   Access::Scope(USERS_WRITE), put(users::http::put_password)),
         route(Method::POST,   "/api/v1/users/{id}/require-password-change",    Access::Scope(USERS_WRITE), post(users::http::require_password_change)),
+        route(Method::DELETE, "/api/v1/users/{id}/sessions",                   Access::Scope(USERS_WRITE), delete(users::http::end_sessions)),
         route(Method::GET,    "/api/v1/users/digest",                          Access::Scope(USERS_READ),  get(consumers::http::digest)),
         route(Method::DELETE, "/api/v1/sessions",                              Access::Scope(USERS_WRITE), delete(sessions::http::end_everybodys)),
         route(Method::GET,    "/api/v1/changes",                               Access::Scope(USERS_READ),  get(events::http::changes)),

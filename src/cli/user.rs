@@ -123,7 +123,7 @@ pub(super) async fn run(command: UserCommand, app: &App) -> Result<(), CliError>
 }
 
 /// An id as it is; an e-mail address or a username by whose it is.
-async fn find(who: &str, cx: &Cx) -> Result<UserId, CliError> {
+pub(super) async fn find(who: &str, cx: &Cx) -> Result<UserId, CliError> {
     if let Ok(id) = who.parse() {
         return Ok(id);
     }

@@ -1,12 +1,15 @@
 //! A failure on its way out. Errors are encoded in the outermost layer, where the request id is known and the cause is logged once.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::{OAuthError, PageError, Problem};
-use crate::kernel::Fault;
 use crate::kernel::fault::FaultKind;
+use crate::kernel::{Fault, clock};
 use crate::meters::Meters;
 
 /// What a handler refused with, carried in the response's extensions until the outermost layer renders it.
@@ -54,10 +57,23 @@ pub(super) fn log_fault(fault: &Fault) {
         FaultKind::Unavailable => {
             tracing::warn!(cause = %fault, "a request could not be served now");
         }
-        FaultKind::Overloaded => {
-            tracing::warn!(cause = %fault, "a request was turned away: too much to do");
+        FaultKind::Overloaded if is_time_to_say() => {
+            tracing::warn!(cause = %fault, "requests are turned away: too much to do");
         }
+        FaultKind::Overloaded => {}
     }
+}
+
+/// Once a second: each is answered with a line of its own anyway, and to write two would take from those that are served.
+fn is_time_to_say() -> bool {
+    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = clock::monotonic();
+    let due = said.is_none_or(|said| now.duration_since(said) >= Duration::from_secs(1));
+    if due {
+        *said = Some(now);
+    }
+    due
 }
 
 /// The status that a fault means to a caller: 503 for what passes, else 500.

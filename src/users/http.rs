@@ -17,7 +17,7 @@ use super::shapes::{
     ChangeHeaders, ListParams, PasswordShape, Pending, UserListShape, UserShape, UserWriteShape,
     WaitParams,
 };
-use super::{Status, User, change, history, life, validate};
+use super::{Status, User, change, history, leave, life, validate};
 use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
@@ -350,6 +350,13 @@ pub(crate) async fn require_password_change(
 ) -> Result<Response, Problem> {
     let user = password::require_password_change(id, &if_match, &cx).await?;
     Ok(no_content(&user))
+}
+
+/// `DELETE /api/v1/users/{id}/sessions`.
+#[utoipa::path(delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_persons_sessions", params(("id" = String, Path, description = "The person's id")), responses((status = 204, description = "Their sessions have ended, and all that they gave to applications"), ApiRefusals), security(("bearer" = ["users:write"])))]
+pub(crate) async fn end_sessions(cx: Cx, At(id): At<UserId>) -> Result<Response, Problem> {
+    leave::end_sessions(id, &cx).await?;
+    Ok(private(StatusCode::NO_CONTENT))
 }
 
 fn one(user: &User, status: StatusCode) -> Response {

@@ -12,6 +12,7 @@ mod fold;
 pub(crate) mod history;
 pub(crate) mod http;
 mod index;
+mod leave;
 mod life;
 mod model;
 mod operations;
@@ -30,6 +31,7 @@ pub(crate) use documents::documents;
 pub(crate) use filter::Filter;
 pub(crate) use fold::fold;
 pub(crate) use index::{Index, index_older};
+pub(crate) use leave::end_sessions;
 pub(crate) use model::{SignIn, Status, User, epoch};
 pub(crate) use operations::{UserError, create, get, list};
 pub(crate) use password::{

@@ -170,6 +170,53 @@ async fn everybody_is_out_by_one_order_on_every_replica() {
 }
 
 #[tokio::test]
+async fn one_person_is_out_and_nobody_else() {
+    // S-78
+    let server = server().await;
+    let sink = Sink::start().await;
+    let shop = told_at(&server, "shop", &sink).await;
+    let (mut ada, mut eve) = (Browser::new(&server), Browser::new(&server));
+    let adas = shop
+        .log_in(&mut ada, "openid offline_access", "ada", PASSWORD)
+        .await;
+    let eves = shop.log_in(&mut eve, "openid", "eve", PASSWORD).await;
+    let path = async |username: &str| format!("{}/sessions", server.path_of(username).await);
+    let end = async |path: &str, token: &str| server.call(Method::DELETE, path, token, None).await;
+    let (writer, admin) = (
+        server.token("users:write").await,
+        server.admin_token().await,
+    );
+    let reader = server.token("users:read").await;
+    end(&path("ada").await, &reader)
+        .await
+        .problem(403, "forbidden");
+    let nobody = "/api/v1/users/01900000-0000-7000-8000-000000000000/sessions";
+    end(nobody, &writer).await.problem(404, "not-found");
+    let boss = json!({ "username": "boss", "admin": true });
+    server.user_with_password(boss, PASSWORD).await;
+    end(&path("boss").await, &writer)
+        .await
+        .problem(403, "forbidden");
+    assert_eq!(ada.account().await, 200, "nothing happened");
+
+    assert_eq!(end(&path("ada").await, &writer).await.status, 204);
+    assert_eq!((ada.account().await, eve.account().await), (303, 200));
+    let refused = shop.refresh(&adas.refresh).await;
+    refused.refused(400, "invalid_grant");
+    assert_eq!(shop.refresh(&eves.refresh).await.status, 200);
+    eventually(SOON, "it is told", async || told(&sink) == sids(&[&adas])).await;
+    assert_eq!(end(&path("boss").await, &admin).await.status, 204);
+    let done = server
+        .cli(&["session", "end", "eve@example.com", "--json"])
+        .await;
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    assert_eq!(eve.account().await, 303);
+    let ended = recorded(&server, "session.ended").await;
+    let by = |kind: &str| (kind.to_owned(), "user".to_owned());
+    assert_eq!(ended, [by("client"), by("client"), by("operator")]);
+}
+
+#[tokio::test]
 async fn an_order_that_runs_out_of_time_says_that_some_are_left() {
     // S-78
     let server = Server::with(|config| {

@@ -1,10 +1,6 @@
 -- The digest that a place had before the newest one: the statement that writes the new one finds it where it writes, without a look-up of its own.
 alter table change add column digest_before bigint;
 
--- Whoever replays changes by time does so once in a long while; each change of each feed paid for it. A summary of each stretch of pages does.
-drop index change_occurred_idx;
-create index change_occurred_idx on change using brin (occurred_at);
-
 -- The digest of a person over the members given, each the name of one or `object.member`; no row where there is no such person. As a table, so that
 -- it becomes a part of the statement that asks. An empty object is shown to nobody, so it counts as none.
 create function digest_of(of_user uuid, members text[]) returns table (digest bigint) language sql stable as $$

@@ -108,10 +108,7 @@ async fn constant_challenge(
 ) -> Result<(), Fault> {
     tracing::warn!(client.id = %client, "a client has sent the same code_challenge twice");
     let cx = cx.acting(Actor::Session { user_id: user });
-    let change = Change {
-        before: None,
-        after: Some(json!({ "client_id": client })),
-    };
+    let change = Change::made(json!({ "client_id": client }));
     let target = Target::Client(client);
     audit::record(Action::CodeChallengeRepeated, target, change, db, &cx).await
 }

@@ -8,7 +8,7 @@ use super::output::Format;
 use super::user::find;
 use crate::app::App;
 use crate::cx::{Actor, Cx};
-use crate::sessions::{self, EndAllError};
+use crate::sessions::{self, EverybodysError};
 use crate::users;
 
 /// End people's sessions
@@ -43,11 +43,13 @@ pub(super) async fn run(command: SessionCommand, app: &App) -> Result<(), CliErr
     format.print(&json!({ "ended": done.ended, "left": done.left }))
 }
 
-impl From<EndAllError> for CliError {
-    fn from(error: EndAllError) -> Self {
+impl From<EverybodysError> for CliError {
+    fn from(error: EverybodysError) -> Self {
         match error {
-            EndAllError::ScopesMissing => Self::Refused("that is for administrators".to_owned()),
-            EndAllError::Fault(fault) => Self::Fault(fault),
+            EverybodysError::ScopesMissing => {
+                Self::Refused("that is for administrators".to_owned())
+            }
+            EverybodysError::Fault(fault) => Self::Fault(fault),
         }
     }
 }

@@ -74,8 +74,10 @@ struct Tally {
     created: u64,
     /// Lines that no person was made of, and why.
     refused: Vec<(u64, String)>,
-    /// What ended it before the end of the file, and the line where it did: its person may have been made or not.
-    stopped: Option<(u64, CliError)>,
+    /// Lines of which it is not known whether their person was made, and why.
+    in_doubt: Vec<(u64, String)>,
+    /// The line at which it ended before the end of the file, and why.
+    stopped: Option<(u64, String)>,
 }
 
 impl Tally {
@@ -83,22 +85,32 @@ impl Tally {
         match made {
             Ok(()) => self.created += 1,
             Err(CliError::Refused(why)) => self.refused.push((number, why)),
-            Err(error) if self.stopped.is_none() => self.stopped = Some((number, error)),
-            Err(error) => self.refused.push((number, error.to_string())),
+            Err(error) => {
+                self.in_doubt.push((number, error.to_string()));
+                self.stop(number, &error);
+            }
         }
+    }
+
+    fn stop(&mut self, number: u64, why: &CliError) {
+        self.stopped.get_or_insert((number, why.to_string()));
     }
 
     fn tell(mut self, format: &Format) -> Result<(), CliError> {
         self.refused.sort();
-        let stopped_at = self.stopped.as_ref().map(|(number, _)| *number);
+        self.in_doubt.sort();
+        let lines = |told: &[(u64, String)]| -> Vec<Value> {
+            let told = told.iter();
+            told.map(|(line, error)| json!({ "line": line, "error": error }))
+                .collect()
+        };
         if format.json {
-            let refused = self.refused.iter();
-            let refused = refused.map(|(line, error)| json!({ "line": line, "error": error }));
             output::json(&json!({
                 "created": self.created,
-                "refused": refused.collect::<Vec<_>>(),
+                "refused": lines(&self.refused),
+                "in_doubt": lines(&self.in_doubt),
                 "read": self.read,
-                "stopped_at": stopped_at,
+                "stopped_at": self.stopped.as_ref().map(|(line, _)| line),
             }))?;
         } else {
             output::line(format_args!("{} people were made", self.created))?;
@@ -107,12 +119,13 @@ impl Tally {
         let mut told: Vec<String> = refused
             .map(|(line, error)| format!("line {line}: {}", error.replace('\n', "; ")))
             .collect();
-        if let Some((line, error)) = self.stopped {
+        told.extend(self.in_doubt.iter().map(|(line, error)| {
+            format!("line {line}: it is not known whether its person was made: {error}")
+        }));
+        told.extend(self.stopped.iter().map(|(line, error)| {
             let read = self.read;
-            told.push(format!(
-                "stopped at line {line}, of whose person it is not known whether they were made: {error}; no line after {read} was read"
-            ));
-        }
+            format!("stopped at line {line}: {error}; no line after {read} was read")
+        }));
         if told.is_empty() {
             return Ok(());
         }
@@ -141,7 +154,7 @@ pub(super) async fn import(asked: &Import, app: &App) -> Result<(), CliError> {
                 }
                 Err(error) => {
                     at_end = true;
-                    tally.count(tally.read + 1, Err(error));
+                    tally.stop(tally.read + 1, &error);
                 }
             }
         }
@@ -188,7 +201,7 @@ fn next_line(lines: &mut Box<dyn BufRead>) -> Result<Option<Vec<u8>>, CliError> 
     let mut line = Vec::new();
     let read = lines.take(LONGEST).read_until(b'\n', &mut line)?;
     if read as u64 == LONGEST {
-        let text = "more than a megabyte; nothing after it was read";
+        let text = "more than a megabyte";
         return Err(CliError::Refused(text.to_owned()));
     }
     Ok((read > 0).then_some(line))

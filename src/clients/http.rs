@@ -60,7 +60,7 @@ pub(crate) async fn list(cx: Cx, mut query: Query) -> Result<Response, Problem> 
 }
 
 /// `POST /api/v1/clients`.
-#[utoipa::path(post, path = "/api/v1/clients", tag = "clients", operation_id = "create_client", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = ClientWriteShape, responses((status = 201, description = "The client with its secret, which is told once, and a strong ETag", body = NewClientShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(post, path = "/api/v1/clients", tag = "clients", operation_id = "create_client", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = ClientWriteShape, responses((status = 201, description = "The client with its secret, which is told once, and a strong ETag", body = NewClientShape, headers(("ETag" = String, description = "The version"), ("Location" = String, description = "Where it is"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create(
     cx: Cx,
     key: IdempotencyKey,
@@ -139,7 +139,7 @@ pub(crate) async fn list_secrets(cx: Cx, At(id): At<ClientId>) -> Result<Respons
 }
 
 /// `POST /api/v1/clients/{id}/secrets`: `{"others_end_in": 86400}`.
-#[utoipa::path(post, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "create_client_secret", params(("id" = String, Path, description = "The client's id"), ("Idempotency-Key" = Option<String>, Header, description = "As for a client")), request_body = SecretWriteShape, responses((status = 201, description = "The secret, which is told once", body = NewSecretShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(post, path = "/api/v1/clients/{id}/secrets", tag = "clients", operation_id = "create_client_secret", params(("id" = String, Path, description = "The client's id"), ("Idempotency-Key" = Option<String>, Header, description = "As for a client")), request_body = SecretWriteShape, responses((status = 201, description = "The secret, which is told once", body = NewSecretShape, headers(("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create_secret(
     cx: Cx,
     At(id): At<ClientId>,

@@ -40,7 +40,7 @@ const WORDS: [(&str, &str); 10] = [
     ),
 ];
 
-/// The words for what [`crate::authorize`] says is asked, in the order of the list above; that it goes on, which is of all of them, last.
+/// The words for what [`crate::authorize`] says is asked, in the order of [`WORDS`]; `offline_access`, which is about all the others, last.
 pub(crate) fn wishes(asked: &[String]) -> Vec<Wish> {
     let place = |name: &&String| {
         let place = WORDS.iter().position(|(known, _)| known == name);

@@ -28,9 +28,11 @@ const PLACES: i64 = 4000;
 const TIDY: usize = 20_000;
 /// How long a change may take from its number to its commit and still be met by each look; later ones are met by the next from the beginning.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Between two looks from the beginning, and the part of all time that they may take.
+/// Between two looks from the beginning, the part of all time that they may take, and how long what committed late waits for one at most: a look
+/// that took long because the machine stood still says nothing of the next.
 const WHOLE: Duration = Duration::from_secs(1);
 const PART: u32 = 20;
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// What came of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +182,7 @@ impl Shore {
     /// What a look from there has shown, and how long it took.
     fn saw(&mut self, from: i64, look: &Look, now: Instant, took: Duration) {
         if from == 0 {
-            self.whole_at = now + took + WHOLE.max(took * PART);
+            self.whole_at = now + took + (took * PART).clamp(WHOLE, LONGEST);
         }
         while let Some((at, to)) = self.shown.front() {
             if now.duration_since(*at) < SETTLED {
@@ -240,8 +242,11 @@ mod tests {
     fn looks_from_the_beginning_take_a_small_part_of_all_time() {
         let start = clock::monotonic();
         let mut shore = Shore::new(start);
-        shore.saw(0, &look(None, 1), start, Duration::from_secs(2));
-        assert!(shore.whole_at >= start + Duration::from_secs(40));
+        shore.saw(0, &look(None, 1), start, Duration::from_millis(500));
+        assert!(shore.whole_at >= start + Duration::from_secs(10));
+        // And leave nobody waiting for long.
+        shore.saw(0, &look(None, 1), start, Duration::from_secs(8));
+        assert!(shore.whole_at <= start + Duration::from_secs(23));
         shore.saw(0, &look(None, 1), start, Duration::from_millis(2));
         assert!(shore.whole_at <= start + Duration::from_millis(1_010));
     }

@@ -11,5 +11,5 @@ pub(crate) use operations::{
 };
 pub(crate) use refresh::{GRACE_REPEATS, RefreshToken, sealed, unsealed};
 pub(crate) use store::{
-    find, find_refreshable, list, list_replayed, list_without_session, sweep, used_among,
+    find, find_refreshable, list, list_replayed, list_sessions, sweep, used_among,
 };

@@ -64,10 +64,8 @@ async fn record(
     db: &mut PgConnection,
     cx: &Cx,
 ) -> Result<(), Fault> {
-    let change = Change {
-        before: None,
-        after: Some(json!({ "family": id.0, "client_id": client, "reason": reason.as_str() })),
-    };
+    let change =
+        Change::made(json!({ "family": id.0, "client_id": client, "reason": reason.as_str() }));
     let target = Target::User(user);
     audit::record(Action::TokenFamilyEnded, target, change, db, cx).await
 }

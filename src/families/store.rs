@@ -73,8 +73,7 @@ pub(super) struct Begun {
 
 /// Begins a family, where its person is active and in the epoch of their sign-in and its session is there still (checklist 17, 71): the
 /// guard is in the statement, and a session that is being ended meanwhile has one of the two wait for the other. One that is not to outlive
-/// its session ends when that must. Beside it the person keeps
-/// `most - 1` at this client, those used last; one that somebody is refreshing at this moment is passed over, and nothing waits.
+/// its session ends when that must. Beside it the person keeps `most - 1` at this client, those of other sessions and those used last first; at most a hundred make room at once, and one that somebody is refreshing at this moment is passed over, and nothing waits.
 pub(super) async fn begin(
     family: &Family,
     most: i64,
@@ -96,8 +95,9 @@ pub(super) async fn begin(
                              and client_id = $2
                              and ended_at is null
                              and expires_at > $11
-                           order by last_used_at desc, id desc
+                           order by session_id = $4 and not offline, last_used_at desc, id desc
                           offset $14
+                           limit 100
                     )
                       and ended_at is null
                       for update skip locked
@@ -338,9 +338,9 @@ pub(super) async fn end_of_session(
     Ok((any, told.collect::<Result<_, Fault>>()?))
 }
 
-/// The first `most` sessions after `after` whose record is gone while something lives that they gave at `until` or before, and whose they
-/// were; but for what outlives a logout.
-pub(crate) async fn list_without_session(
+/// The first `most` sessions after `after` of which something lives that they gave at `until` or before, and whose they are or were; but for
+/// what outlives a logout.
+pub(crate) async fn list_sessions(
     after: Uuid,
     until: OffsetDateTime,
     most: i64,
@@ -356,7 +356,6 @@ pub(crate) async fn list_without_session(
            and f.expires_at > $4
            and f.ended_at is null
            and not f.offline
-           and not exists (select from session s where s.public_id = f.session_id)
          order by f.session_id
          limit $3"#,
         after,

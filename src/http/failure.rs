@@ -1,5 +1,7 @@
-//! A failure on its way out. Errors are encoded in the outermost layer, where the request id is known and the cause is logged once.
+//! A failure on its way out. Errors are encoded in the outermost layer, where the request id is known and the cause is logged once;
+//! that of too much to do once a second.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,28 +52,29 @@ pub(super) fn render(mut response: Response, request_id: &str, meters: &Meters) 
     }
 }
 
-/// Logs a fault, once.
+/// Logs a fault, once; too much to do once a second for each cause.
 pub(super) fn log_fault(fault: &Fault) {
     match fault.kind {
         FaultKind::Internal => tracing::error!(cause = %fault, "a request failed by our fault"),
         FaultKind::Unavailable => {
             tracing::warn!(cause = %fault, "a request could not be served now");
         }
-        FaultKind::Overloaded if is_time_to_say() => {
-            tracing::warn!(cause = %fault, "requests are turned away: too much to do");
+        FaultKind::Overloaded if is_time_to_say(fault.doing) => {
+            tracing::warn!(cause = %fault, "requests can't be served now: too much to do");
         }
         FaultKind::Overloaded => {}
     }
 }
 
-/// Once a second: each is answered with a line of its own anyway, and to write two would take from those that are served.
-fn is_time_to_say() -> bool {
-    static SAID: Mutex<Option<Instant>> = Mutex::new(None);
+/// Once a second for each cause: how a request was answered has a line of its own anyway, and a second one would take from those that are served.
+fn is_time_to_say(doing: &'static str) -> bool {
+    static SAID: Mutex<BTreeMap<&str, Instant>> = Mutex::new(BTreeMap::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     let now = clock::monotonic();
-    let due = said.is_none_or(|said| now.duration_since(said) >= Duration::from_secs(1));
+    let last = said.get(doing);
+    let due = last.is_none_or(|last| now.duration_since(*last) >= Duration::from_secs(1));
     if due {
-        *said = Some(now);
+        said.insert(doing, now);
     }
     due
 }
@@ -105,4 +108,16 @@ pub(super) fn with_retry_after(mut response: Response, seconds: u32) -> Response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_to_do_is_said_once_a_second_for_each_cause() {
+        assert!(is_time_to_say("hashing for a test"));
+        assert!(!is_time_to_say("hashing for a test"));
+        assert!(is_time_to_say("something else for a test"));
+    }
 }

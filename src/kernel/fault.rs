@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-/// Something that is our fault. It is logged once, at the edge, under the request id; the caller learns only its kind.
+/// Something that is our fault. It is logged once, at the edge, under the request id (too much to do once a second for each cause); the caller learns only its kind.
 pub struct Fault {
     pub(crate) kind: FaultKind,
-    doing: &'static str,
+    pub(crate) doing: &'static str,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 

@@ -64,15 +64,9 @@ pub(crate) async fn post(
     check_form(&mut form, &session, &cx)?;
     let asked = form.take_text(ASKED).is_some();
     let vetted = vet(Request::read(&mut form), &cx).await?;
-    // The application means an earlier session of theirs: that one ends as well.
-    let earlier = vetted
-        .hint
-        .as_ref()
-        .filter(|hint| hint.user_id == person.id && hint.session_id != data.public_id);
-    if let Some(hint) = earlier {
-        sessions::end_one(hint.session_id, person.id, &cx).await?;
-    }
-    sessions::sign_out(&session, &data, &person, &cx).await?;
+    // The application may mean an earlier session of theirs: that one ends as well.
+    let earlier = vetted.hint_of(person.id).map(|hint| hint.session_id);
+    sessions::sign_out(&session, &data, &person, earlier, &cx).await?;
     if asked {
         gone(vetted.back.as_ref())
     } else {
@@ -121,7 +115,7 @@ async fn act(visitor: Visitor, vetted: Vetted) -> Result<Response, PageError> {
         (Some((person, data)), Some(hint))
             if (hint.user_id, hint.session_id) == (person.id, data.public_id) =>
         {
-            sessions::sign_out(&session, &data, &person, &cx).await?;
+            sessions::sign_out(&session, &data, &person, None, &cx).await?;
         }
         (Some((person, _)), _) => return ask(&form_token(&session, &cx), &person, &vetted),
         // The cookie is lost, or was never sent: what the hint names is ended all the same (checklist 77).
@@ -137,8 +131,7 @@ const ASKED: &str = "asked";
 fn ask(csrf: &str, person: &SignIn, vetted: &Vetted) -> Result<Response, PageError> {
     let client = vetted.client.as_deref();
     let mut carried = vec![(ASKED, "1")];
-    let theirs = vetted.hint.as_ref();
-    let theirs = theirs.filter(|hint| hint.user_id == person.id);
+    let theirs = vetted.hint_of(person.id);
     carried.extend(theirs.map(|hint| ("id_token_hint", hint.token.as_str())));
     if let (Some(client), Some(back)) = (client, &vetted.back) {
         carried.push(("client_id", client.id.as_str()));

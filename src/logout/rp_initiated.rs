@@ -55,6 +55,13 @@ pub(super) struct Vetted {
     pub(super) hint: Option<Hint>,
 }
 
+impl Vetted {
+    /// The hint, where it is of this person's.
+    pub(super) fn hint_of(&self, person: UserId) -> Option<&Hint> {
+        self.hint.as_ref().filter(|hint| hint.user_id == person)
+    }
+}
+
 /// An address that the application registered, and what it wants to be told there.
 pub(super) struct Back {
     pub(super) uri: String,

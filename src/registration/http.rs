@@ -101,7 +101,7 @@ pub(crate) async fn list_tokens(cx: Cx) -> Result<Response, Problem> {
 }
 
 /// `POST /api/v1/initial-access-tokens`: `{"uses": 1, "expires_in": 86400}`.
-#[utoipa::path(post, path = "/api/v1/initial-access-tokens", tag = "clients", operation_id = "create_initial_access_token", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = InitialTokenWriteShape, responses((status = 201, description = "The token, which is told once", body = NewInitialTokenShape), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(post, path = "/api/v1/initial-access-tokens", tag = "clients", operation_id = "create_initial_access_token", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = InitialTokenWriteShape, responses((status = 201, description = "The token, which is told once", body = NewInitialTokenShape, headers(("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create_token(
     cx: Cx,
     key: IdempotencyKey,

@@ -1,4 +1,4 @@
-//! The two kinds of token, and what a client may say of itself.
+//! The two kinds of token, and what whoever comes with one, or with none, may have.
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;

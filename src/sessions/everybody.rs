@@ -3,26 +3,28 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::store;
+use super::{operations, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::cx::{Cx, ScopesMissing};
 use crate::families::{self, Record};
+use crate::kernel::Fault;
 use crate::kernel::clock::rfc3339;
-use crate::kernel::{Fault, UserId};
+use crate::kernel::fault::FaultKind;
 
 /// Sessions that one transaction ends at most.
 const BATCH: i64 = 100;
 /// How long whoever holds what is left gets to let go of it, before it is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Failures in a row that pass, after which the order gives up.
+const PATIENT: u32 = 20;
 
 /// What came of an order so far.
 #[derive(Debug)]
-pub(crate) struct EndedAll {
+pub(crate) struct EverybodysEnded {
     /// Sessions, those included that were idle for too long and of which something lived still.
     pub(crate) ended: u64,
     /// Time was over before the last one.
@@ -31,18 +33,18 @@ pub(crate) struct EndedAll {
 
 /// Why an order is refused.
 #[derive(Debug)]
-pub(crate) enum EndAllError {
+pub(crate) enum EverybodysError {
     ScopesMissing,
     Fault(Fault),
 }
 
-impl From<ScopesMissing> for EndAllError {
+impl From<ScopesMissing> for EverybodysError {
     fn from(_: ScopesMissing) -> Self {
         Self::ScopesMissing
     }
 }
 
-impl From<Fault> for EndAllError {
+impl From<Fault> for EverybodysError {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
     }
@@ -55,7 +57,7 @@ pub(crate) async fn end_everybodys(
     until: OffsetDateTime,
     patience: Option<Duration>,
     cx: &Cx,
-) -> Result<EndedAll, EndAllError> {
+) -> Result<EverybodysEnded, EverybodysError> {
     // Admins are among those whose sessions end.
     cx.all_scopes()?;
     let until = until.min(cx.now);
@@ -63,13 +65,17 @@ pub(crate) async fn end_everybodys(
     let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     record_order(until, cx).await?;
     let mut ended = 0;
+    let mut failures = 0;
     let left = loop {
-        let mut place = Place::default();
-        while !place.is_end() && !over() {
-            ended += end_batch(&mut place, until, cx).await?;
-        }
-        if !any_left(until, cx).await? {
-            break false;
+        match sweep_through(&mut ended, until, &over, cx).await {
+            Ok(false) => break false,
+            Ok(true) => failures = 0,
+            // Two that wait for each other, a fail-over: what is done stays done, and the rest is tried again.
+            Err(fault) if fault.kind == FaultKind::Unavailable && failures < PATIENT => {
+                tracing::warn!(cause = %fault, "ending everybody's sessions goes on");
+                failures += 1;
+            }
+            Err(fault) => return Err(fault.into()),
         }
         if over() {
             break true;
@@ -77,13 +83,28 @@ pub(crate) async fn end_everybodys(
         tokio::time::sleep(PAUSE).await;
     };
     tracing::warn!(ended, left, until = %rfc3339(until), "everybody's sessions were ended by order");
-    Ok(EndedAll { ended, left })
+    Ok(EverybodysEnded { ended, left })
 }
 
-/// How far the order has come: past these sessions, and then past those whose record is gone.
+/// Goes once through all sessions and counts those it ended; gives whether some are left.
+async fn sweep_through(
+    ended: &mut u64,
+    until: OffsetDateTime,
+    over: &impl Fn() -> bool,
+    cx: &Cx,
+) -> Result<bool, Fault> {
+    let mut place = Place::default();
+    while !place.is_end() && !over() {
+        *ended += end_batch(&mut place, until, cx).await?;
+    }
+    any_left(until, cx).await
+}
+
+/// How far the order has come: past these sessions, and then past those of which something lives still: their record is gone, or it is
+/// newer than they are, for whoever proves themselves again stays in their session.
 enum Place {
     Sessions(Vec<u8>),
-    Gone(Uuid),
+    Living(Uuid),
     End,
 }
 
@@ -116,43 +137,34 @@ async fn record_order(until: OffsetDateTime, cx: &Cx) -> Result<(), Fault> {
 /// Ends the next few and gives how many; what somebody else holds at this moment is passed over.
 async fn end_batch(place: &mut Place, until: OffsetDateTime, cx: &Cx) -> Result<u64, Fault> {
     let mut tx = cx.begin().await?;
-    let (next, record, sessions) = match &*place {
+    let mut ended = 0;
+    let next = match &*place {
         Place::Sessions(after) => {
             let batch = store::end_batch(after, until, BATCH, &mut tx).await?;
-            let next = batch.last.map_or(Place::Gone(Uuid::nil()), Place::Sessions);
-            (next, Record::Ended, batch.ended)
+            for (session, user) in batch.ended {
+                families::end_of_session(session, Record::Ended, user, cx.now, &mut tx).await?;
+                operations::record_end(user, &mut tx, cx).await?;
+                ended += 1;
+            }
+            batch
+                .last
+                .map_or(Place::Living(Uuid::nil()), Place::Sessions)
         }
-        Place::Gone(after) => {
-            let batch =
-                families::list_without_session(*after, until, BATCH, cx.now, &mut tx).await?;
-            let next = batch
-                .last()
-                .map_or(Place::End, |(last, _)| Place::Gone(*last));
-            (next, Record::Gone, batch)
+        Place::Living(after) => {
+            let batch = families::list_sessions(*after, until, BATCH, cx.now, &mut tx).await?;
+            let last = batch.last().map(|(last, _)| *last);
+            for (session, user) in batch {
+                if operations::end(session, user, &mut tx, cx).await? {
+                    operations::record_end(user, &mut tx, cx).await?;
+                    ended += 1;
+                }
+            }
+            last.map_or(Place::End, Place::Living)
         }
         Place::End => return Ok(0),
     };
-    let mut ended = 0;
-    for (session, user) in sessions {
-        ended += u64::from(end_in(session, record, user, &mut tx, cx).await?);
-    }
     tx.commit().await?;
     *place = next;
-    Ok(ended)
-}
-
-async fn end_in(
-    session: Uuid,
-    record: Record,
-    user: UserId,
-    db: &mut PgConnection,
-    cx: &Cx,
-) -> Result<bool, Fault> {
-    let ended = families::end_of_session(session, record, user, cx.now, db).await?;
-    if ended {
-        let target = Target::User(user);
-        audit::record(Action::SessionEnded, target, Change::default(), db, cx).await?;
-    }
     Ok(ended)
 }
 
@@ -161,7 +173,6 @@ async fn any_left(until: OffsetDateTime, cx: &Cx) -> Result<bool, Fault> {
     if store::any_begun(until, &mut connection).await? {
         return Ok(true);
     }
-    let gone =
-        families::list_without_session(Uuid::nil(), until, 1, cx.now, &mut connection).await?;
+    let gone = families::list_sessions(Uuid::nil(), until, 1, cx.now, &mut connection).await?;
     Ok(!gone.is_empty())
 }

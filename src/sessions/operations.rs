@@ -72,7 +72,12 @@ async fn make_room(
 
 /// The server's record, and what belongs to the session: that may be there still when the record, idle for too long, is gone. Gives whether
 /// there was anything.
-async fn end(public_id: Uuid, user: UserId, db: &mut PgConnection, cx: &Cx) -> Result<bool, Fault> {
+pub(super) async fn end(
+    public_id: Uuid,
+    user: UserId,
+    db: &mut PgConnection,
+    cx: &Cx,
+) -> Result<bool, Fault> {
     let record = if store::end_one(public_id, user, db).await? {
         Record::Ended
     } else {
@@ -93,15 +98,26 @@ pub(crate) async fn demand_new_password(
     guard::begin(session, person, Stage::NewPassword, public_id, cx).await
 }
 
-/// Signs `person` out at this browser: the server's record goes, what belongs to it ends, and the cookie goes with the answer.
+/// Signs `person` out at this browser: the server's record goes, what belongs to it ends, and the cookie goes with the answer. An `earlier`
+/// session of theirs ends with it.
 pub(crate) async fn sign_out(
     session: &Session,
     data: &SessionData,
     person: &SignIn,
+    earlier: Option<Uuid>,
     cx: &Cx,
 ) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
-    end(data.public_id, person.id, &mut tx, cx).await?;
+    // In one order, so that two logouts that mean each other's session don't wait for each other.
+    let mut ending: Vec<Uuid> = earlier.into_iter().chain([data.public_id]).collect();
+    ending.sort_unstable();
+    ending.dedup();
+    for public_id in ending {
+        let ended = end(public_id, person.id, &mut tx, cx).await?;
+        if ended && public_id != data.public_id {
+            record_end(person.id, &mut tx, cx).await?;
+        }
+    }
     let target = Target::User(person.id);
     audit::record(Action::SignedOut, target, Change::default(), &mut tx, cx).await?;
     tx.commit().await?;
@@ -112,10 +128,15 @@ pub(crate) async fn sign_out(
 pub(crate) async fn end_one(public_id: Uuid, user: UserId, cx: &Cx) -> Result<(), Fault> {
     let mut tx = cx.begin().await?;
     if end(public_id, user, &mut tx, cx).await? {
-        let target = Target::User(user);
-        audit::record(Action::SessionEnded, target, Change::default(), &mut tx, cx).await?;
+        record_end(user, &mut tx, cx).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Keeps in the audit that a session of `user` was ended from elsewhere.
+pub(super) async fn record_end(user: UserId, db: &mut PgConnection, cx: &Cx) -> Result<(), Fault> {
+    let target = Target::User(user);
+    audit::record(Action::SessionEnded, target, Change::default(), db, cx).await
 }
 
 /// Ends all sessions of a person, with everything that they gave to clients.

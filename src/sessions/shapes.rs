@@ -20,6 +20,6 @@ pub(crate) struct EndSessionsParams {
 pub(crate) struct EndedSessionsShape {
     /// By this request.
     ended: u64,
-    /// Whether there are more.
+    /// Whether some are left: send the same request again.
     left: bool,
 }

@@ -200,7 +200,7 @@ fn external_id(text: &str) -> Option<(String, String)> {
 }
 
 /// `POST /api/v1/users`.
-#[utoipa::path(post, path = "/api/v1/users", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more"), WaitParams, ChangeHeaders), request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more"), WaitParams, ChangeHeaders), request_body = UserWriteShape, responses((status = 201, description = "The person, with a strong ETag", body = UserShape, headers(("ETag" = String, description = "The version"), ("Location" = String, description = "Where it is"), ("Doorward-Wait" = Option<String>, description = "The consumer that was waited for; acknowledged"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), Pending, ApiRefusals, BodyRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn create(
     cx: Cx,
     key: IdempotencyKey,
@@ -353,7 +353,7 @@ pub(crate) async fn require_password_change(
 }
 
 /// `DELETE /api/v1/users/{id}/sessions`.
-#[utoipa::path(delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_persons_sessions", params(("id" = String, Path, description = "The person's id")), responses((status = 204, description = "Their sessions have ended, and all that they gave to applications"), ApiRefusals), security(("bearer" = ["users:write"])))]
+#[utoipa::path(delete, path = "/api/v1/users/{id}/sessions", tag = "users", operation_id = "end_persons_sessions", params(("id" = String, Path, description = "The person's id")), responses((status = 204, description = "Their sessions have ended, and all that they gave to applications; of a person with `admin` only for callers with all four scopes"), ApiRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn end_sessions(cx: Cx, At(id): At<UserId>) -> Result<Response, Problem> {
     leave::end_sessions(id, &cx).await?;
     Ok(private(StatusCode::NO_CONTENT))

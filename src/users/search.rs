@@ -326,7 +326,8 @@ async fn rarest(q: &Search, db: &mut PgConnection) -> Result<usize, Fault> {
     Ok(rarest.0)
 }
 
-/// The plan must not see the word: it would be made anew for each, for what is guessed of it, and that takes longer than the search.
+/// The word is handed over in a sub-select, which the planner can't see into, so one plan does for all words: to make one for each takes longer
+/// than the search.
 fn begins_with(word: &str, query: &mut Query) {
     query.push("suffix >= (select ").push_bind(word.to_owned());
     query.push(") and suffix < (select ");

@@ -394,3 +394,25 @@ pub(crate) async fn any(db: &mut PgConnection) -> Result<bool, Fault> {
             .await?,
     )
 }
+
+/// Lets nothing count any more that was given out for this person before, sign-ins that are under way included; gives whether they are an admin.
+/// They are no other person for it, so it is no change of theirs.
+pub(super) async fn begin_epoch(
+    id: UserId,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<bool>, Fault> {
+    let admin = sqlx::query_scalar!(
+        r#"
+        update "user"
+           set tokens_valid_from = greatest(tokens_valid_from + interval '1 microsecond', $2)
+         where id = $1
+           and deleted_at is null
+        returning admin"#,
+        id.0,
+        now,
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(admin)
+}

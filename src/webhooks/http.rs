@@ -47,7 +47,7 @@ pub(crate) async fn list(cx: Cx, query: Query) -> Result<Response, Problem> {
 }
 
 /// `POST /api/v1/webhooks`.
-#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = WebhookNewShape, responses((status = 201, description = "The webhook, with the one look at its secret", body = WebhookShape, headers(("ETag" = String, description = "The version"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
+#[utoipa::path(post, path = "/api/v1/webhooks", tag = "webhooks", params(("Idempotency-Key" = Option<String>, Header, description = "A name of your own for this request: sent again within 24 hours it gets the same answer and makes nothing more")), request_body = WebhookNewShape, responses((status = 201, description = "The webhook, with the one look at its secret", body = WebhookShape, headers(("ETag" = String, description = "The version"), ("Location" = String, description = "Where it is"), ("Idempotency-Replayed" = Option<String>, description = "The answer is that of an earlier request"))), ApiRefusals, BodyRefusals), security(("bearer" = ["clients:write"])))]
 pub(crate) async fn create(
     cx: Cx,
     key: IdempotencyKey,

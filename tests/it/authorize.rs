@@ -987,13 +987,7 @@ async fn who_is_disabled_on_the_way_gets_no_code() {
     let server = Server::with_ada().await;
     let shop = server.application().application().await;
     let admin = server.admin_token().await;
-    let found = server
-        .call(Method::GET, "/api/v1/users?username=ada", &admin, None)
-        .await;
-    let path = format!(
-        "/api/v1/users/{}",
-        found.json()["items"][0]["id"].as_str().unwrap()
-    );
+    let path = server.path_of("ada").await;
     let set = async |status: &str| {
         let body = Some(json!({ "status": status }));
         assert_eq!(
@@ -1039,7 +1033,15 @@ async fn who_is_disabled_on_the_way_gets_no_code() {
     let form = form.each_ref().map(|(n, v)| (*n, v.as_str()));
     let allowed = [&form[..], &[("decision", "allow")]].concat();
     let answer = browser.post("/consent", &allowed).await;
-    assert!(!answer.header("location").contains("code="));
+    let session = "their session went with them";
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (403, ""),
+        "{session}"
+    );
+    let request = field(&page, "request").unwrap();
+    let page = browser.follow(&format!("/consent?request={request}")).await;
+    assert_eq!(step_of(&page), Some("/login"), "{}", page.text);
 }
 
 #[tokio::test]

@@ -294,8 +294,13 @@ async fn an_import_that_ends_early_tells_what_it_made() {
     );
     let (told, done) = import(&given).await;
     assert_eq!((&told["created"], &told["read"]), (&json!(1), &json!(2)));
-    assert_eq!(told["refused"][0]["line"], 3);
-    assert!(done.stderr.contains("line 3: more than a megabyte"));
+    assert_eq!(told["stopped_at"], 3);
+    assert!(
+        done.stderr
+            .contains("stopped at line 3: more than a megabyte; no line after 2 was read"),
+        "{}",
+        done.stderr
+    );
     let token = server.token("users:read").await;
     let page = server.call(Method::GET, "/api/v1/users", &token, None);
     let page = page.await.json();
@@ -312,6 +317,7 @@ async fn an_import_that_ends_early_tells_what_it_made() {
         (&json!(0), &json!(2))
     );
     assert_eq!(told["refused"][0]["line"], 1);
+    assert_eq!(told["in_doubt"][0]["line"], 2);
     assert!(done.stderr.contains("stopped at line 2"), "{}", done.stderr);
 }
 
@@ -319,12 +325,7 @@ async fn an_import_that_ends_early_tells_what_it_made() {
 async fn commands_are_audited_as_the_operators() {
     // S-154
     let server = Server::start().await;
-    let client = server
-        .client()
-        .grant("client_credentials")
-        .audience("https://a.example")
-        .register()
-        .await;
+    let client = server.client().machine().register().await;
     server.cli(&["client", "rotate-secret", &client.id]).await;
     server.cli(&["client", "delete", &client.id]).await;
     let mut tables = server.tables().await;

@@ -46,7 +46,7 @@ async fn every_change_of_a_person_may_be_waited_for_and_say_why() {
     for (path, methods) in api["paths"].as_object().unwrap() {
         let one = path == USERS || path.starts_with("/api/v1/users/{id}");
         for (method, operation) in methods.as_object().unwrap() {
-            // Whose sessions end is not changed.
+            // Ending a person's sessions does not change the person.
             if !one || method == "get" || path.ends_with("/sessions") {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Everybody's sessions ended in one order.
+//! Sessions that an admin ends: one person's, and everybody's.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -198,8 +198,14 @@ async fn one_person_is_out_and_nobody_else() {
         .await
         .problem(403, "forbidden");
     assert_eq!(ada.account().await, 200, "nothing happened");
+    let script = server.client().grant("password").scope("openid");
+    let script = script.register().await;
+    let given = script.password("ada", PASSWORD, &[]).await.json();
+    let given = given["access_token"].as_str().unwrap();
+    assert_eq!(script.introspect(given).await["active"], true);
 
     assert_eq!(end(&path("ada").await, &writer).await.status, 204);
+    assert_eq!(script.introspect(given).await, json!({ "active": false }));
     assert_eq!((ada.account().await, eve.account().await), (303, 200));
     let refused = shop.refresh(&adas.refresh).await;
     refused.refused(400, "invalid_grant");
@@ -214,6 +220,29 @@ async fn one_person_is_out_and_nobody_else() {
     let ended = recorded(&server, "session.ended").await;
     let by = |kind: &str| (kind.to_owned(), "user".to_owned());
     assert_eq!(ended, [by("client"), by("client"), by("operator")]);
+}
+
+#[tokio::test]
+async fn who_proves_themselves_again_stays_in_the_session_that_is_meant() {
+    // S-78: its record is a new one then.
+    let server = server().await;
+    let shop = server.application().flag("--first-party").application();
+    let shop = shop.await;
+    let mut browser = Browser::new(&server);
+    let tokens = shop.log_in(&mut browser, "openid", "ada", PASSWORD).await;
+    let until = now(&server);
+    server.clock.advance(time::Duration::minutes(30));
+    let page = browser
+        .follow(&shop.authorize(&[("prompt", "login")]))
+        .await;
+    let answer = browser.sign_in_at(&page, "ada", PASSWORD).await;
+    assert!(answer.header("location").contains("code="));
+    let admin = server.admin_token().await;
+    let done = order(&server, &admin, &until).await;
+    assert_eq!(done.json(), json!({ "ended": 1, "left": false }));
+    assert_eq!(browser.account().await, 303);
+    let refused = shop.refresh(&tokens.refresh).await;
+    refused.refused(400, "invalid_grant");
 }
 
 #[tokio::test]

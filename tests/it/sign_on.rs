@@ -367,13 +367,7 @@ async fn what_ends_a_person_ends_their_tokens() {
     let server = Server::with_ada().await;
     let shop = server.application().application().await;
     let admin = server.admin_token().await;
-    let found = server
-        .call(Method::GET, "/api/v1/users?username=ada", &admin, None)
-        .await;
-    let path = format!(
-        "/api/v1/users/{}",
-        found.json()["items"][0]["id"].as_str().unwrap()
-    );
+    let path = server.path_of("ada").await;
     let scope = ("scope", "openid offline_access");
     let ways: [(Method, String, Value); 3] = [
         (Method::PATCH, path.clone(), json!({ "status": "disabled" })),

@@ -12,7 +12,7 @@ use crate::kernel::{Fault, UserId, random};
 use crate::webhooks::model::{Letter, retry_after};
 
 /// Letters under way to one receiver.
-const PLACES: usize = 4;
+const PLACES_FOR_LETTERS: usize = 4;
 
 /// How a person's letter stands; the rest of it lies in the table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Letters {
     }
 
     fn free(&self) -> usize {
-        PLACES.saturating_sub(self.under_way)
+        PLACES_FOR_LETTERS.saturating_sub(self.under_way)
     }
 
     /// Whether the time of one has come that there is room for.

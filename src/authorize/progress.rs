@@ -360,11 +360,15 @@ async fn step(
             due
         }
     };
+    // What not even an admin may have is the client's own mistake, and told whoever sits there.
+    if let Err(refused) = granted(request, client, true, cx) {
+        return Ok(Step::just(Due::Refuse(refused)));
+    }
     let due = due(request, present, chosen);
     let (Due::Answer, Some((person, _))) = (&due, known) else {
         return Ok(Step::just(silent(due)));
     };
-    let granted = match granted(request, client, person, cx) {
+    let granted = match granted(request, client, person.admin, cx) {
         Ok(granted) => granted,
         // What the person may not have tells that it is they who sit there, as the want of their consent does.
         Err(_) if request.subject.is_some() && asks(request, client) != Asks::Never => {
@@ -419,16 +423,11 @@ fn asks(request: &Request, client: &Client) -> Asks {
     }
 }
 
-/// Scope and audience of what this person will give, by the token endpoint's own rules.
-fn granted(
-    request: &Request,
-    client: &Client,
-    person: &SignIn,
-    cx: &Cx,
-) -> Result<Granted, Refused> {
+/// Scope and audience of what a person will give, an admin or not, by the token endpoint's own rules.
+fn granted(request: &Request, client: &Client, admin: bool, cx: &Cx) -> Result<Granted, Refused> {
     let malformed = Refused::new("invalid_scope", "The scope is malformed.");
     let asked = request.scope.as_deref().map(ScopeSet::parse).transpose();
-    let may_have = |name: &str| person.admin || !scope::OWN.contains(&name);
+    let may_have = |name: &str| admin || !scope::OWN.contains(&name);
     let scope =
         token::scope(asked.map_err(|_| malformed)?, client, may_have).map_err(Refused::from)?;
     let issuer = &cx.app.config.issuer;

@@ -970,6 +970,14 @@ async fn what_a_person_may_not_have_does_not_tell_who_it_is() {
             answers.push(query(answer.header("location")));
         }
         assert_eq!(answers[0], answers[1]);
+        // A mistake of the client's own is told, whoever sits there.
+        for person in [&ada, &grace["id"]] {
+            let subject = json!({ "id_token": { "sub": { "value": person } } }).to_string();
+            let elsewhere = ("resource", "https://elsewhere.example");
+            let asks = [scope, ("claims", &subject), ("prompt", prompt), elsewhere];
+            let answer = browser.get(&strange.authorize(&asks)).await;
+            assert_eq!(told(&answer, &server), "invalid_target", "{person}");
+        }
         // Whom nobody asked after, and the operator's own applications, hear what is wrong.
         let asks = [scope, ("prompt", prompt)];
         let answer = browser.get(&strange.authorize(&asks)).await;

@@ -54,7 +54,7 @@ fn main() {
         tokens: number("--tokens", 10_000_000) as u64,
         overload: number("--overload", 60) as u64,
     });
-    for (name, measure) in picked {
+    for (name, measure) in &picked {
         eprintln!("{name}");
         measure(&mut bench);
     }
@@ -66,6 +66,13 @@ fn main() {
         println!(
             "| {} | {} | {} | {:.2} | {} | {holds} |",
             row.what, row.figure, row.against, row.ratio, row.bound
+        );
+    }
+    println!("\nThe profile of each topic's rows, server, PostgreSQL and load together:\n");
+    for (name, _) in &picked {
+        println!(
+            "    tools/bench --rows {name} --rounds 1 --seconds 20 & \
+             until pgrep -f 'doorward serve' > /dev/null; do sleep 1; done; sleep 2; perf record -a -g -F 499 -- sleep 10; perf report --sort comm,symbol"
         );
     }
 }

@@ -73,7 +73,8 @@ pub(super) struct Begun {
 
 /// Begins a family, where its person is active and in the epoch of their sign-in and its session is there still (checklist 17, 71): the
 /// guard is in the statement, and a session that is being ended meanwhile has one of the two wait for the other. One that is not to outlive
-/// its session ends when that must. Beside it the person keeps `most - 1` at this client, those of other sessions and those used last first; at most a hundred make room at once, and one that somebody is refreshing at this moment is passed over, and nothing waits.
+/// its session ends when that must. Beside it the person keeps `most - 1` at this client: of this session's own and of those used longest ago
+/// the rest make room, at most a hundred at once. One that somebody is refreshing at this moment is passed over, so nothing waits.
 pub(super) async fn begin(
     family: &Family,
     most: i64,

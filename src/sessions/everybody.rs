@@ -93,8 +93,8 @@ async fn sweep_through(
     over: &impl Fn() -> bool,
     cx: &Cx,
 ) -> Result<bool, Fault> {
-    let mut place = Place::default();
-    while !place.is_end() && !over() {
+    let mut place = Place::Sessions(Vec::new());
+    while !matches!(place, Place::End) && !over() {
         *ended += end_batch(&mut place, until, cx).await?;
     }
     any_left(until, cx).await
@@ -106,18 +106,6 @@ enum Place {
     Sessions(Vec<u8>),
     Living(Uuid),
     End,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self::Sessions(Vec::new())
-    }
-}
-
-impl Place {
-    fn is_end(&self) -> bool {
-        matches!(self, Self::End)
-    }
 }
 
 async fn record_order(until: OffsetDateTime, cx: &Cx) -> Result<(), Fault> {
@@ -173,6 +161,6 @@ async fn any_left(until: OffsetDateTime, cx: &Cx) -> Result<bool, Fault> {
     if store::any_begun(until, &mut connection).await? {
         return Ok(true);
     }
-    let gone = families::list_sessions(Uuid::nil(), until, 1, cx.now, &mut connection).await?;
-    Ok(!gone.is_empty())
+    let living = families::list_sessions(Uuid::nil(), until, 1, cx.now, &mut connection).await?;
+    Ok(!living.is_empty())
 }

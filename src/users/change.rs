@@ -1,16 +1,15 @@
-//! Changing a person. Most changes are of the person's row alone, and take two statements: a look, and one that writes the row where it is
+//! Changing a person. Most changes are of what nobody is found by, and take two statements: a look, and one that writes the row where it is
 //! still as it was seen, its event and its audit row. Whatever else there is to change, and whoever was overtaken, goes the long way, under
 //! the row's lock.
 
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 
 use super::attributes::judge_attributes;
+use super::index;
 use super::model::{Fields, Status, User};
 use super::operations::{UNIQUE, Update, UserError, apply, check_rank, overtaken};
 use super::store::{self, Row};
-use super::{fold, index, words};
 use crate::audit::{self, Action, Change, Entry, Seals, Target};
 use crate::cx::Cx;
 use crate::db::OnConstraint;
@@ -54,11 +53,10 @@ async fn at_once(
     }
     let key = person::open(id, &key, &cx.app.sealing)?;
     let seals = Seals::with(Some(id), Some(key), &mut db, cx).await?;
-    let told = Told::new(&before, &fields, &seals, cx);
-    let seen = [before.version];
-    let version = write(id, &fields, Some(&seen), false, told, cx.now, &mut db)
-        .await
-        .on_constraint(&UNIQUE)?;
+    let Told { members, change } = Told::of(&before.fields, &fields);
+    let target = Target::Changed(id, before.version + 1);
+    let entry = audit::entry(Action::UserUpdated, target, change, &seals, cx);
+    let version = write(before.version, &fields, &members, id, entry, &mut db).await?;
     Ok(version.map(|version| User {
         version,
         fields,
@@ -67,7 +65,7 @@ async fn at_once(
     }))
 }
 
-/// Whether more than the person's row is to change: their sessions, or what they are found by.
+/// Whether more is to change than [`write`] writes: the person's sessions, or what they are found by.
 fn concerns_more(before: &Fields, after: &Fields) -> bool {
     let found_by = |f: &Fields| {
         (
@@ -111,21 +109,16 @@ async fn under_lock(
     let ends = ends(&before.fields, &fields);
     let key = person::find_or_make(id, &mut tx, cx).await?;
     let seals = Seals::with(Some(id), key, &mut tx, cx).await?;
-    let told = Told::new(&before, &fields, &seals, cx);
-    let version = write(
-        id,
-        &fields,
-        if_match.versions(),
-        ends,
-        told,
-        cx.now,
-        &mut tx,
-    )
-    .await
-    .on_constraint(&UNIQUE)?;
+    let version = store::update(id, &fields, if_match.versions(), ends, cx.now, &mut tx)
+        .await
+        .on_constraint(&UNIQUE)?;
     let Some(version) = version else {
         return Err(overtaken(&before, if_match, &mut tx, cx).await);
     };
+    let Told { members, change } = Told::of(&before.fields, &fields);
+    events::append_update(id, version, &members, cx.now, &mut tx).await?;
+    let (action, target) = (Action::UserUpdated, Target::Changed(id, version));
+    audit::record_under(&seals, action, target, change, &mut tx, cx).await?;
     index::hold_external_ids(id, Some(&before.fields), Some(&fields), &mut tx)
         .await
         .on_constraint(&UNIQUE)?;
@@ -142,21 +135,19 @@ async fn under_lock(
     })
 }
 
-/// What a change leaves behind: the names of the members that for its event, and its audit row.
+/// What is told of a change: the names of its members to the feeds, before and after to the audit.
 struct Told {
     members: Vec<String>,
-    entry: Entry,
+    change: Change,
 }
 
 impl Told {
-    fn new(before: &User, after: &Fields, seals: &Seals, cx: &Cx) -> Self {
-        let (old, new) = (before.fields.to_json(), after.to_json());
+    fn of(before: &Fields, after: &Fields) -> Self {
+        let (old, new) = (before.to_json(), after.to_json());
         let (was, is) = object::differing(&old, &new);
-        let target = Target::Changed(before.id, before.version + 1);
-        let change = Change::between(Value::Object(was), Value::Object(is));
         Self {
             members: events::changed_members(&old, &new),
-            entry: audit::entry(Action::UserUpdated, target, change, seals, cx),
+            change: Change::between(Value::Object(was), Value::Object(is)),
         }
     }
 }
@@ -203,62 +194,47 @@ async fn find_with_key(
     Ok(Some((person.try_into()?, row.sealed_key)))
 }
 
-/// Writes the fields where the person is at one of `versions` (`None`: at any), the event and the audit row with them, and gives the new
-/// version. Of racing writers that name the same version exactly one finds it: the guard is in the statement. The event is made of the
-/// written row, so after the row's lock was taken. `ends`: and ends everything given out before. Of somebody whom no search finds yet
-/// ([`super::index_older`]) that stays so.
+/// Writes those of the fields that nobody is found by where the person is still at version `seen`, the event and the audit row with them, and
+/// gives the new version. Of racing writers that saw the same version exactly one finds it: the guard is in the statement. The event is made of
+/// the written row, so after the row's lock was taken.
 async fn write(
-    id: UserId,
+    seen: i64,
     fields: &Fields,
-    versions: Option<&[i64]>,
-    ends: bool,
-    Told { members, entry }: Told,
-    now: OffsetDateTime,
+    members: &[String],
+    id: UserId,
+    entry: Entry,
     db: &mut PgConnection,
-) -> Result<Option<i64>, sqlx::Error> {
+) -> Result<Option<i64>, Fault> {
     let version = sqlx::query_scalar!(
         r#"
         with changed as (
             update "user"
-               set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
-                   phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
-                   tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
-                   external_ids = $16, attributes = $17, name_folded = case when name_folded is not null then $18 end,
-                   version = version + 1,
-                   updated_at = $15
+               set status = $3, email_verified = $4, phone_number = $5, phone_number_verified = $6, claims = $7, version = version + 1,
+                   updated_at = $8
              where id = $1
                and deleted_at is null
-               and ($2::bigint[] is null or version = any ($2))
+               and version = $2
             returning version
         ), told as (
             insert into event (type, user_id, version, occurred_at, fields)
-            select 'user.updated', $1, version, $15, $19
+            select 'user.updated', $1, version, $8, $9
+              from changed
+        ), noted as (
+            insert into audit (id, occurred_at, action, actor_kind, actor_id, client_id, target_kind, target_id, user_id, version, sealed, ip,
+                               user_agent, sealed_origin, via, request_id)
+            select $10, $8, $11, $12, $13, $14, $15, $16, $1, version, $17, $18, $19, $20, $21, $22
               from changed
         )
-        insert into audit (id, occurred_at, action, actor_kind, actor_id, client_id, target_kind, target_id, user_id, version, sealed, ip,
-                           user_agent, sealed_origin, via, request_id)
-        select $20, $15, $21, $22, $23, $24, $25, $26, $1, version, $27, $28, $29, $30, $31, $32
-          from changed
-        returning version"#,
+        select version as "version!" from changed"#,
         id.0,
-        versions as Option<&[i64]>,
+        seen,
         fields.status.as_str(),
-        fields.admin,
-        fields.email,
-        fields.email.as_deref().map(fold),
         fields.email_verified,
-        fields.username,
-        fields.username.as_deref().map(fold),
         fields.phone_number,
         fields.phone_number_verified,
-        fields.name,
-        serde_json::to_value(&fields.claims).map_err(|e| sqlx::Error::Encode(e.into()))?,
-        ends,
-        now,
-        json!(fields.external_ids),
-        json!(fields.attributes),
-        words::name_folded(fields.name.as_deref()),
-        &members,
+        json!(fields.claims),
+        entry.occurred_at,
+        members,
         entry.id,
         entry.action,
         entry.actor_kind,
@@ -275,5 +251,5 @@ async fn write(
     )
     .fetch_optional(db)
     .await?;
-    Ok(version.flatten())
+    Ok(version)
 }

@@ -237,7 +237,7 @@ pub(super) async fn insert(
         f.phone_number,
         f.phone_number_verified,
         f.name,
-        serde_json::to_value(&f.claims).map_err(|e| sqlx::Error::Encode(e.into()))?,
+        json!(f.claims),
         password_hash.map(Secret::expose),
         user.password_change_required,
         tokens_valid_from,
@@ -255,6 +255,52 @@ pub(super) async fn insert(
     .execute(db)
     .await?;
     Ok(())
+}
+
+/// Writes the fields where the person is at one of `versions` (`None`: at any), and gives the new version. `ends`: and ends everything given
+/// out before. Of somebody whom no search finds yet ([`super::index_older`]) that stays so.
+pub(super) async fn update(
+    id: UserId,
+    f: &Fields,
+    versions: Option<&[i64]>,
+    ends: bool,
+    now: OffsetDateTime,
+    db: &mut PgConnection,
+) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        update "user"
+           set status = $3, admin = $4, email = $5, email_folded = $6, email_verified = $7, username = $8, username_folded = $9,
+               phone_number = $10, phone_number_verified = $11, name = $12, claims = $13,
+               tokens_valid_from = case when $14 then greatest(tokens_valid_from + interval '1 microsecond', $15) else tokens_valid_from end,
+               external_ids = $16, attributes = $17, name_folded = case when name_folded is not null then $18 end,
+               version = version + 1,
+               updated_at = $15
+         where id = $1
+           and deleted_at is null
+           and ($2::bigint[] is null or version = any ($2))
+        returning version"#,
+        id.0,
+        versions as Option<&[i64]>,
+        f.status.as_str(),
+        f.admin,
+        f.email,
+        f.email.as_deref().map(fold),
+        f.email_verified,
+        f.username,
+        f.username.as_deref().map(fold),
+        f.phone_number,
+        f.phone_number_verified,
+        f.name,
+        json!(f.claims),
+        ends,
+        now,
+        json!(f.external_ids),
+        json!(f.attributes),
+        words::name_folded(f.name.as_deref()),
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Hides the person where they are at one of `versions`, and gives the new version. Nothing is freed until they are erased.

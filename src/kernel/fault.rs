@@ -55,6 +55,17 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// Whether two transactions waited for each other and this one was given up: nothing of it has happened, and the other is through.
+    pub(crate) fn is_deadlock(&self) -> bool {
+        let cause = self.cause.as_deref();
+        let database = cause
+            .and_then(|cause| cause.downcast_ref::<sqlx::Error>())
+            .and_then(sqlx::Error::as_database_error);
+        database.is_some_and(|e| e.code().as_deref() == Some("40P01"))
+    }
+}
+
 impl From<sqlx::Error> for Fault {
     fn from(cause: sqlx::Error) -> Self {
         let kind = match &cause {

@@ -26,9 +26,15 @@ pub(crate) async fn update(
     if_match: &IfMatch,
     cx: &Cx,
 ) -> Result<User, UserError> {
-    match at_once(id, &update, if_match, cx).await? {
-        Some(user) => Ok(user),
-        None => under_lock(id, update, if_match, cx).await,
+    if let Some(user) = at_once(id, &update, if_match, cx).await? {
+        return Ok(user);
+    }
+    // Two people who are given each other's address at once wait for one another, until PostgreSQL gives one of them up.
+    match under_lock(id, update.clone(), if_match, cx).await {
+        Err(UserError::Fault(fault)) if fault.is_deadlock() => {
+            under_lock(id, update, if_match, cx).await
+        }
+        decided => decided,
     }
 }
 

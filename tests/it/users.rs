@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::Row;
+use sqlx::{Connection, Executor, PgConnection, Row};
 
 use crate::canary::each_table;
 use crate::support::api::{Api, USERS, path, pointers};
@@ -360,6 +360,55 @@ async fn of_racing_writers_with_the_same_etag_one_wins() {
         assert_eq!(statuses, [vec![200], vec![412; 15]].concat());
     }
     assert_eq!(api.get(&path).await.json()["version"], 4);
+}
+
+#[tokio::test]
+async fn addresses_that_change_places_refuse_nobody_by_chance() {
+    let server = Server::start().await;
+    let api = Api::of(&server).await;
+    let ada = api.create(json!({ "email": "ada@x.example" })).await;
+    let bob = api.create(json!({ "email": "bob@x.example" })).await;
+    let mut other = server.tables().await;
+    // Who waits for whom is found out by the one that waits first, the API.
+    let mut other = other.begin().await.unwrap();
+    let rename = "update \"user\" set email = $1, email_folded = $1 where id = $2::uuid";
+    let rename = async |email: &str, db: &mut PgConnection| {
+        let id = bob["id"].as_str();
+        let query = sqlx::query(rename).bind(email).bind(id);
+        query.execute(db).await.map(|_| ())
+    };
+    other
+        .execute("set local deadlock_timeout = '1min'")
+        .await
+        .unwrap();
+    rename("free@x.example", &mut other).await.unwrap();
+
+    let path = path(&ada);
+    let patch = json!({ "email": "bob@x.example" });
+    let changed = api.call(Method::PATCH, &path, patch);
+    let swapped = async {
+        let mut tables = server.tables().await;
+        eventually(Duration::from_secs(10), "it waits", async || {
+            let waiting = "select count(*) > 0 from pg_locks join pg_stat_activity using (pid) where not granted and datname = current_database()";
+            sqlx::query_scalar::<_, bool>(waiting)
+                .fetch_one(&mut tables)
+                .await
+                .unwrap()
+        })
+        .await;
+        // Now each waits for the other. The API's change is given up, so the address is still Ada's.
+        other.execute("savepoint here").await.unwrap();
+        let refused = rename("ada@x.example", &mut other).await.unwrap_err();
+        assert_eq!(
+            refused.as_database_error().unwrap().constraint(),
+            Some("user_email_key")
+        );
+        other.execute("rollback to here").await.unwrap();
+        other.commit().await.unwrap();
+    };
+    let (changed, ()) = tokio::join!(changed, swapped);
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    assert_eq!(changed.json()["email"], "bob@x.example");
 }
 
 /// The statuses of all answers, asked for at once, sorted.

@@ -72,8 +72,8 @@ impl App {
         database: Databases,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Fault> {
+        db::migrate(&database.direct).await?;
         let unhurried = db::unhurried(database.direct.clone());
-        db::migrate(&unhurried).await?;
         let (pool, handed_out) = db::connect(database.pooled, &config.database);
         let Bootstrapped { sealing, ring } =
             keys::bootstrap(&config, &unhurried, clock.now()).await?;

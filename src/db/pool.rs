@@ -1,19 +1,16 @@
-//! Connecting and migrating.
+//! Connecting.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgSslMode};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::config::Database;
 use crate::kernel::Fault;
-
-static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How often a pool has handed out a connection that somebody had before: one that still does is at work, however many wait for it.
 #[derive(Clone, Default)]
@@ -126,28 +123,6 @@ pub(crate) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
         PgSslMode::Require | PgSslMode::VerifyCa => options.ssl_mode(PgSslMode::VerifyFull),
         _ => options,
     })
-}
-
-/// Brings the schema up to this binary's, under PostgreSQL's advisory lock, so that any number of replicas may start at once.
-/// Migrations of a newer binary are left alone (readiness says so where they are too new for this one).
-pub(crate) async fn migrate(options: &PgConnectOptions) -> Result<(), Fault> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    let mut migrator = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-    migrator
-        .set_ignore_missing(true)
-        .run(&mut connection)
-        .await
-        .map_err(|e| match e {
-            MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause.into(),
-            other => Fault::internal("migrating the schema", other),
-        })?;
-    connection.close().await?;
-    Ok(())
-}
-
-/// The newest migration that this binary knows.
-pub(crate) fn newest_migration() -> i64 {
-    MIGRATIONS.iter().map(|m| m.version).max().unwrap_or(0)
 }
 
 #[cfg(test)]

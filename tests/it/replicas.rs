@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection, Executor};
 
 use crate::support::leaving::Tokens;
 use crate::support::sign_on::{PASSWORD, query};
@@ -262,4 +263,48 @@ async fn form(browser: &mut Browser<'_>, path: &str, fields: &[(&str, &str)]) {
     let fields = [&[("csrf", token.as_str())], fields].concat();
     let answer = browser.post(path, &fields).await;
     assert_eq!(answer.status, 303, "{path}: {}", answer.text);
+}
+
+#[tokio::test]
+async fn a_migration_waits_without_keeping_anybody_waiting() {
+    let server = Server::start().await;
+    let mut tables = server.tables().await;
+    // As if the newest migrations had not been run.
+    tables
+        .execute("delete from _sqlx_migrations where version >= 121; alter table event add constraint event_type_check check (true)")
+        .await
+        .unwrap();
+    let mut dump = server.tables().await;
+    let mut dump = dump.begin().await.unwrap();
+    dump.execute("lock table event in access share mode")
+        .await
+        .unwrap();
+
+    let migrated = async {
+        let migrated = server.cli(&["migrate"]).await;
+        assert_eq!(migrated.status, 0, "{}", migrated.stderr);
+    };
+    let meanwhile = async {
+        let waiting = "select count(*) from pg_locks join pg_stat_activity using (pid) where not granted and datname = current_database()";
+        eventually(10 * SECOND, "the migration waits", async || {
+            sqlx::query_scalar::<_, i64>(waiting)
+                .fetch_one(&mut tables)
+                .await
+                .unwrap()
+                > 0
+        })
+        .await;
+        // It writes an event, so it stands behind the migration for as long as that waits.
+        server.user(json!({ "username": "ada" })).await;
+        dump.rollback().await.unwrap();
+    };
+    tokio::join!(migrated, meanwhile);
+    let newest = "select max(version) >= 121 from _sqlx_migrations";
+    let mut tables = server.tables().await;
+    assert!(
+        sqlx::query_scalar::<_, bool>(newest)
+            .fetch_one(&mut tables)
+            .await
+            .unwrap()
+    );
 }

@@ -31,6 +31,8 @@ const VANISHED: [(&str, &str); 4] = [
 ];
 /// All statements are short, whatever PostgreSQL guesses of them: to compile one takes far longer than to run it.
 const UNCOMPILED: (&str, &str) = ("jit", "off");
+/// All that is asked is by key: a plan made while a table was small must not read it whole when it no longer is.
+const BY_KEY: (&str, &str) = ("enable_seqscan", "off");
 /// How long a standing job waits for one answer, and for what it asks in one go.
 const STATEMENT_MS: &str = "8000";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,6 +52,7 @@ pub(crate) fn connect(options: PgConnectOptions, settings: &Database) -> (PgPool
         ("idle_in_transaction_session_timeout", "15000"),
         ("lock_timeout", timeout_ms.as_str()),
         UNCOMPILED,
+        BY_KEY,
     ]);
     let options = options.options(VANISHED);
     let handed_out = HandedOut::default();
@@ -84,6 +87,7 @@ pub(crate) fn standing(options: PgConnectOptions) -> PgConnectOptions {
         ("idle_in_transaction_session_timeout", "3000"),
         ("lock_timeout", STATEMENT_MS),
         UNCOMPILED,
+        BY_KEY,
     ]);
     options.options(VANISHED)
 }

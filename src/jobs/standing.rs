@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_secs(1);
 /// Between two looks at the database's clock.
 const GLANCE: Duration = Duration::from_secs(1);
 /// Between two looks for changes that have no place in the feeds yet.
-const OFTEN: Duration = Duration::from_millis(4);
+const OFTEN: Duration = Duration::from_millis(10);
 const SELDOM: Duration = Duration::from_millis(40);
 /// Between two notes of which secrets were used.
 const JOT: Duration = Duration::from_secs(2);
@@ -156,9 +156,7 @@ async fn notify(app: &App) -> Result<(), Fault> {
 
 /// Looks for changes often while there are some, less often the longer there are none.
 async fn sequence(app: &App) -> Result<(), Fault> {
-    // All that it asks is by key: a plan made while a table was small must not read it whole when it no longer is.
-    let by_key = app.direct.clone().options([("enable_seqscan", "off")]);
-    let mut sequencer = Sequencer::over(db::connect_standing(&by_key).await?);
+    let mut sequencer = Sequencer::over(db::connect_standing(&app.direct).await?);
     let mut pause = OFTEN;
     loop {
         pause = match db::within(sequencer.round(&app.news)).await? {

@@ -12,7 +12,7 @@ use crate::audit::{self, Action, Change, Target};
 use crate::cx::Cx;
 use crate::db::{self, OnConstraint, Rule, Topic};
 use crate::http::IfMatch;
-use crate::idempotency::{Claim, ClaimError};
+use crate::idempotency::{Claim, ClaimError, Made};
 use crate::kernel::span::Span;
 use crate::kernel::{ClientId, Fault, Secret, TokenHash, object, random};
 
@@ -85,19 +85,12 @@ pub(crate) async fn get(id: &ClientId, cx: &Cx) -> Result<Client, ClientError> {
         .ok_or(ClientError::Unknown)
 }
 
-/// What somebody is answered with who registered a client or gave it a secret: as it was made, with the secret.
-pub(crate) struct Told {
-    pub(crate) view: Value,
-    /// By an earlier request with the same idempotency key.
-    pub(crate) earlier: bool,
-}
-
 /// Registers a client from a document; of requests with the same claim the first registers one.
 pub(crate) async fn create_from(
     document: Map<String, Value>,
     claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Told, ClientError> {
+) -> Result<Made, ClientError> {
     let owned = OWNED.iter().filter(|name| document.contains_key(**name));
     let mut wrong: Vec<RegistrationError> = owned
         .map(|name| RegistrationError {
@@ -119,14 +112,14 @@ async fn register(
     registration: Registration,
     claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Told, ClientError> {
+) -> Result<Made, ClientError> {
     // Before an earlier answer is given again, for it holds the secret: the caller's token may be worth less this time.
     rank::check(&registration, cx).map_err(ClientError::Above)?;
     let mut tx = cx.begin().await?;
     if let Some(claim) = claim
         && let Some(view) = claim.redeem(&mut tx, cx).await?
     {
-        return Ok(Told {
+        return Ok(Made {
             view,
             earlier: true,
         });
@@ -141,7 +134,7 @@ async fn register(
     }
     tx.commit().await?;
     cx.app.clients.forget(client.id.as_str());
-    Ok(Told {
+    Ok(Made {
         view,
         earlier: false,
     })
@@ -246,13 +239,13 @@ pub(crate) async fn add_secret(
     overlap: Option<Span>,
     claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Told, ClientError> {
+) -> Result<Made, ClientError> {
     let mut tx = cx.begin().await?;
     let client = find_to_change(id, &mut tx, cx).await?;
     if let Some(claim) = claim
         && let Some(view) = claim.redeem(&mut tx, cx).await?
     {
-        return Ok(Told {
+        return Ok(Made {
             view,
             earlier: true,
         });
@@ -285,7 +278,7 @@ pub(crate) async fn add_secret(
     }
     tx.commit().await?;
     cx.app.clients.forget(id.as_str());
-    Ok(Told {
+    Ok(Made {
         view,
         earlier: false,
     })

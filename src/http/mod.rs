@@ -42,5 +42,5 @@ pub(crate) use page::{
 pub(crate) use page_error::PageError;
 pub(crate) use problem::Problem;
 pub use problem::ProblemKind;
-pub(crate) use query::Query;
+pub(crate) use query::{Query, time_in};
 pub(crate) use request_id::RequestIds;

@@ -22,6 +22,13 @@ pub(crate) struct Claim {
     requests: Vec<Vec<u8>>,
 }
 
+/// Something new as it is shown this once, with its secret.
+pub(crate) struct Made {
+    pub(crate) view: Value,
+    /// By an earlier request with the same key.
+    pub(crate) earlier: bool,
+}
+
 /// Why a request with a key is refused.
 #[derive(Debug)]
 pub(crate) enum ClaimError {

@@ -3,5 +3,5 @@
 mod claim;
 mod store;
 
-pub(crate) use claim::{Claim, ClaimError};
+pub(crate) use claim::{Claim, ClaimError, Made};
 pub(crate) use store::sweep;

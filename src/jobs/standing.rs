@@ -10,7 +10,7 @@ use crate::credentials::throttle;
 use crate::cx::{Actor, Cx};
 use crate::db::{self, Topic, spend};
 use crate::events::{Round, Sequencer};
-use crate::kernel::Fault;
+use crate::kernel::{Fault, clock};
 use crate::keys::{person, rotation};
 use crate::ops::health;
 use crate::{
@@ -33,6 +33,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// Between two looks for changes that have no place in the feeds yet.
 const OFTEN: Duration = Duration::from_millis(10);
 const SELDOM: Duration = Duration::from_millis(40);
+/// After a round that took long, so many times as long.
+const RESTS: u32 = 3;
 /// Between two notes of which secrets were used.
 const JOT: Duration = Duration::from_secs(2);
 /// Between two sweeps.
@@ -159,9 +161,11 @@ async fn sequence(app: &App) -> Result<(), Fault> {
     let mut sequencer = Sequencer::over(db::connect_standing(&app.direct).await?);
     let mut pause = OFTEN;
     loop {
+        let began = clock::monotonic();
         pause = match db::within(sequencer.round(&app.news)).await? {
             Round::More => continue,
-            Round::Done => OFTEN,
+            // Where writers keep the database busy, numbering leaves them most of it: more changes in fewer rounds.
+            Round::Done => (began.elapsed() * RESTS).clamp(OFTEN, SELDOM),
             Round::Idle => SELDOM.min(pause + pause / 8),
             Round::Elsewhere => SELDOM,
         };

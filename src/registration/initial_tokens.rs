@@ -8,7 +8,7 @@ use super::{Allowance, InitialToken, store};
 use crate::audit::{self, Action, Change, Target};
 use crate::clients::{Grant, RegistrationError};
 use crate::cx::Cx;
-use crate::idempotency::{Claim, ClaimError};
+use crate::idempotency::{Claim, ClaimError, Made};
 use crate::kernel::id::uuid_v7;
 use crate::kernel::span::Span;
 use crate::kernel::{Fault, TokenHash};
@@ -43,12 +43,6 @@ impl From<ClaimError> for InitialTokenError {
     }
 }
 
-/// A new initial access token with the one look at it, or as it was told to an earlier request with the same key.
-pub(crate) struct Told {
-    pub(crate) view: Value,
-    pub(crate) earlier: bool,
-}
-
 /// Makes an initial access token; it is told here and never again.
 pub(crate) async fn create_token(
     allowance: Allowance,
@@ -56,7 +50,7 @@ pub(crate) async fn create_token(
     life: Span,
     claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Told, InitialTokenError> {
+) -> Result<Made, InitialTokenError> {
     let mut wrong = Vec::new();
     let mut hold = |holds: bool, part: &'static str, expected: &str| {
         if !holds {
@@ -97,7 +91,7 @@ pub(crate) async fn create_token(
         && let Some(view) = claim.redeem(&mut tx, cx).await?
     {
         let earlier = true;
-        return Ok(Told { view, earlier });
+        return Ok(Made { view, earlier });
     }
     store::insert_token(&token, &TokenHash::of(secret.expose()), &mut tx).await?;
     let (target, change) = (Target::InitialToken(token.id), Change::made(token.view()));
@@ -109,7 +103,7 @@ pub(crate) async fn create_token(
     }
     tx.commit().await?;
     let earlier = false;
-    Ok(Told { view, earlier })
+    Ok(Made { view, earlier })
 }
 
 /// Ends an initial access token; whether there was one.

@@ -3,23 +3,18 @@
 use axum::Json;
 use axum::response::Response;
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::everybody::{self, EverybodysError};
 use super::shapes::{EndSessionsParams, EndedSessionsShape};
 use crate::cx::Cx;
 use crate::http::shapes::ApiRefusals;
-use crate::http::{Problem, ProblemKind, Query, private};
+use crate::http::{Problem, ProblemKind, Query, private, time_in};
 
 /// `DELETE /api/v1/sessions?begun_until=…`: ends the sessions of everybody that began then or before, for callers with all four of Doorward's scopes.
 #[utoipa::path(delete, path = "/api/v1/sessions", tag = "users", operation_id = "end_everybodys_sessions", params(EndSessionsParams), responses((status = 200, description = "How many were ended; where some are left, send it again", body = EndedSessionsShape), ApiRefusals), security(("bearer" = ["users:write"])))]
 pub(crate) async fn end_everybodys(cx: Cx, mut query: Query) -> Result<Response, Problem> {
     let until = query.take("begun_until").unwrap_or_default();
-    let until = OffsetDateTime::parse(&until, &Rfc3339).map_err(|_| {
-        let detail = "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z; sessions that begin later live on.";
-        Problem::invalid_query("begun_until", detail)
-    })?;
+    let until = time_in("begun_until", &until)?;
     query.finish()?;
     // Half of what a handler has, so that the answer says how far it came.
     let patience = cx.app.config.http.handler_timeout.std() / 2;

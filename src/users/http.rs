@@ -4,8 +4,6 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::document::Wrong;
 use super::export;
@@ -22,7 +20,7 @@ use crate::cx::Cx;
 use crate::http::shapes::{ApiRefusals, BodyRefusals, ProblemShape};
 use crate::http::{
     At, ETag, IdempotencyKey, IfMatch, JsonBody, Problem, ProblemKind, Query, is_known, located,
-    private, replayed,
+    private, replayed, time_in,
 };
 use crate::idempotency::Claim;
 use crate::kernel::{Secret, UserId};
@@ -165,15 +163,6 @@ async fn filter(query: &mut Query, cx: &Cx) -> Result<(Filter, String), Problem>
         link.append_pair(&format!("{ATTRIBUTES}{name}"), &text);
     }
     Ok((filter, link.finish()))
-}
-
-fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
-    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        Problem::invalid_query(
-            parameter,
-            "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
-        )
-    })
 }
 
 /// The value of a declared attribute that a filter looks for.

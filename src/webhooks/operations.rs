@@ -22,7 +22,7 @@ use crate::db::OnConstraint;
 use crate::events::Reader;
 use crate::fetch::{Destination, FetchError};
 use crate::http::IfMatch;
-use crate::idempotency::{Claim, ClaimError};
+use crate::idempotency::{Claim, ClaimError, Made};
 use crate::kernel::id::uuid_v7;
 use crate::kernel::{Fault, Secret, UserId, clock};
 
@@ -104,12 +104,6 @@ impl Shown {
     }
 }
 
-/// A new webhook as it is shown, or was to an earlier request with the same key.
-pub(super) struct Told {
-    pub(super) view: Value,
-    pub(super) earlier: bool,
-}
-
 /// What is sent once more.
 pub(super) enum Replay {
     /// The changes after the one place, up to the other where there is one.
@@ -180,7 +174,7 @@ pub(super) async fn create(
     wanted: Wanted,
     claim: Option<&Claim>,
     cx: &Cx,
-) -> Result<Told, WebhookError> {
+) -> Result<Made, WebhookError> {
     // Before an earlier answer is given again, for it holds the secret.
     cx.all_scopes()?;
     check_url(&wanted.url, cx).await?;
@@ -194,7 +188,7 @@ pub(super) async fn create(
         && let Some(view) = claim.redeem(&mut tx, cx).await?
     {
         let earlier = true;
-        return Ok(Told { view, earlier });
+        return Ok(Made { view, earlier });
     }
     let new = New {
         id,
@@ -222,7 +216,7 @@ pub(super) async fn create(
     }
     tx.commit().await?;
     let earlier = false;
-    Ok(Told { view, earlier })
+    Ok(Made { view, earlier })
 }
 
 /// Changes a webhook. Another origin gets a new secret, and the old ones end at once: whoever is there now never learns what messages to

@@ -45,13 +45,13 @@ async fn serve(
     listener: TcpListener,
     told_to_stop: impl Future<Output = ()>,
 ) -> Result<(), CliError> {
-    let running = Running::start(
-        config,
-        store.databases.clone(),
-        Arc::new(SystemClock),
-        listener,
-    )
-    .await?;
+    tokio::pin!(told_to_stop);
+    let databases = store.databases.clone();
+    let running = tokio::select! {
+        running = Running::start(config, databases, Arc::new(SystemClock), listener) => running?,
+        // A migration may wait for somebody for long.
+        () = &mut told_to_stop => return Ok(()),
+    };
     if let Some(cluster) = store.cluster.clone() {
         running
             .app
@@ -60,7 +60,6 @@ async fn serve(
     }
     let issuer = running.app.config.issuer.as_str();
     tracing::info!(address = %running.address, issuer, "listening");
-    tokio::pin!(told_to_stop);
     let started = tokio::select! {
         started = make_first(&running.app) => started,
         () = &mut told_to_stop => return stop(running, Ok(())).await,

@@ -31,7 +31,8 @@ const VANISHED: [(&str, &str); 4] = [
 ];
 /// All statements are short, whatever PostgreSQL guesses of them: to compile one takes far longer than to run it.
 const UNCOMPILED: (&str, &str) = ("jit", "off");
-/// All that is asked is by key: a plan made while a table was small must not read it whole when it no longer is.
+/// Nearly all that is asked is by key: a plan made while a table was small must not read it whole when it no longer is. What has no index is
+/// read whole all the same.
 const BY_KEY: (&str, &str) = ("enable_seqscan", "off");
 /// How long a standing job waits for one answer, and for what it asks in one go.
 const STATEMENT_MS: &str = "8000";

@@ -2,7 +2,6 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -15,16 +14,6 @@ const DEFAULT_LIMIT: usize = 50;
 
 /// The parameters of a query string.
 pub(crate) struct Query(Form);
-
-/// Reads a parameter that is a time.
-pub(crate) fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
-    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
-        Problem::invalid_query(
-            parameter,
-            "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
-        )
-    })
-}
 
 impl Query {
     /// Takes a parameter out.
@@ -68,6 +57,16 @@ impl Query {
             }
         }
     }
+}
+
+/// Reads a parameter that is a time.
+pub(crate) fn time_in(parameter: &str, text: &str) -> Result<OffsetDateTime, Problem> {
+    OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        Problem::invalid_query(
+            parameter,
+            "Expected an RFC 3339 time such as 2026-01-31T12:00:00Z.",
+        )
+    })
 }
 
 impl<S: Sync> FromRequestParts<S> for Query {

@@ -1,5 +1,6 @@
 //! "Our fault": anything that goes wrong and is not the caller's doing, with its cause.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -53,17 +54,22 @@ impl Fault {
             cause: None,
         }
     }
-}
 
-impl Fault {
-    /// Whether two transactions waited for each other and this one was given up: nothing of it has happened, and the other is through.
+    /// Whether two transactions waited for each other and this one was given up: nothing of it has happened.
     pub(crate) fn is_deadlock(&self) -> bool {
         let cause = self.cause.as_deref();
-        let database = cause
-            .and_then(|cause| cause.downcast_ref::<sqlx::Error>())
-            .and_then(sqlx::Error::as_database_error);
-        database.is_some_and(|e| e.code().as_deref() == Some("40P01"))
+        let cause = cause.and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+        cause.is_some_and(|cause| sqlstate(cause).as_deref() == Some(DEADLOCK))
     }
+}
+
+/// PostgreSQL's codes (its manual, appendix A): two waited for each other; the wait for a lock took too long.
+pub(crate) const DEADLOCK: &str = "40P01";
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// What PostgreSQL answered with, where it was PostgreSQL that did.
+pub(crate) fn sqlstate(cause: &sqlx::Error) -> Option<Cow<'_, str>> {
+    cause.as_database_error()?.code()
 }
 
 impl From<sqlx::Error> for Fault {
@@ -76,7 +82,7 @@ impl From<sqlx::Error> for Fault {
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => FaultKind::Unavailable,
-            sqlx::Error::Database(e) if e.code().is_some_and(|code| is_passing(&code)) => {
+            other if sqlstate(other).is_some_and(|code| is_passing(&code)) => {
                 FaultKind::Unavailable
             }
             _ => FaultKind::Internal,
@@ -95,7 +101,7 @@ fn is_passing(code: &str) -> bool {
         || code.starts_with("28")
         || code.starts_with("53")
         || code.starts_with("57")
-        || matches!(code, "40001" | "40P01" | "55P03" | "25006")
+        || matches!(code, "40001" | DEADLOCK | LOCK_NOT_AVAILABLE | "25006")
 }
 
 impl fmt::Debug for Fault {

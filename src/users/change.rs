@@ -62,7 +62,7 @@ async fn at_once(
     let Told { members, change } = Told::of(&before.fields, &fields);
     let target = Target::Changed(id, before.version + 1);
     let entry = audit::entry(Action::UserUpdated, target, change, &seals, cx);
-    let version = write(before.version, &fields, &members, id, entry, &mut db).await?;
+    let version = write(id, before.version, &fields, &members, entry, &mut db).await?;
     Ok(version.map(|version| User {
         version,
         fields,
@@ -71,18 +71,17 @@ async fn at_once(
     }))
 }
 
-/// Whether more is to change than [`write`] writes: the person's sessions, or what they are found by.
+/// Whether more is to change than [`write`] writes: what they are found by, say, or their sessions.
 fn concerns_more(before: &Fields, after: &Fields) -> bool {
-    let found_by = |f: &Fields| {
-        (
-            f.email.clone(),
-            f.username.clone(),
-            f.name.clone(),
-            f.external_ids.clone(),
-            f.attributes.clone(),
-        )
+    let written = Fields {
+        status: after.status,
+        email_verified: after.email_verified,
+        phone_number: after.phone_number.clone(),
+        phone_number_verified: after.phone_number_verified,
+        claims: after.claims.clone(),
+        ..before.clone()
     };
-    ends(before, after) || found_by(before) != found_by(after)
+    ends(before, after) || written != *after
 }
 
 /// Whether what was given to the person ends. Of another rank, other lives of sessions and other scopes hold: they sign in anew.
@@ -204,10 +203,10 @@ async fn find_with_key(
 /// gives the new version. Of racing writers that saw the same version exactly one finds it: the guard is in the statement. The event is made of
 /// the written row, so after the row's lock was taken.
 async fn write(
+    id: UserId,
     seen: i64,
     fields: &Fields,
     members: &[String],
-    id: UserId,
     entry: Entry,
     db: &mut PgConnection,
 ) -> Result<Option<i64>, Fault> {

@@ -85,13 +85,8 @@ async fn a_pool_that_is_at_work_is_no_database_that_is_away() {
     let of_all = "lock table \"user\" in access exclusive mode";
     sqlx::query(of_all).execute(&mut *lock).await.unwrap();
     let stuck = server.call(Method::GET, &path, &token, None);
-    let waits = "select exists (select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database()))";
     let looked = async {
-        eventually(Duration::from_secs(10), "somebody waits", async || {
-            let waits = sqlx::query_scalar(waits).fetch_one(&mut *lock);
-            waits.await.unwrap()
-        })
-        .await;
+        server.until_somebody_waits().await;
         let ready = server.get("/readyz").await;
         lock.rollback().await.unwrap();
         ready

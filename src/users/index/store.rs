@@ -27,7 +27,8 @@ pub(in crate::users) async fn index(
     let new: Vec<String> = words_after.difference(&words_before).cloned().collect();
     let (gone_names, gone_values) = pairs(&without(&attributes_before, &attributes_after));
     let (names, values) = pairs(&without(&attributes_after, &attributes_before));
-    // How many words there are is hidden from the planner: it would make a plan for each change, which takes longer than the change.
+    // How many words there are is hidden from the planner: it would make a plan for each change, which takes longer than the change. (Cast
+    // once more, for `any (select …)` alone would look among rows.)
     sqlx::query!(
         r#"
         with gone_word as (

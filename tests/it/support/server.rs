@@ -259,6 +259,17 @@ impl Server {
         command::type_to(args, line, &self.database.url(), &CLUSTER.keys_dir).await
     }
 
+    /// Until somebody waits for a lock on its database.
+    pub(crate) async fn until_somebody_waits(&self) {
+        let mut tables = self.tables().await;
+        let waits = "select exists (select from pg_locks join pg_stat_activity using (pid) where not granted and datname = current_database())";
+        eventually(Duration::from_secs(10), "somebody waits", async || {
+            let waits = sqlx::query_scalar(waits).fetch_one(&mut tables);
+            waits.await.unwrap()
+        })
+        .await;
+    }
+
     /// A connection for looking into the tables.
     pub(crate) async fn tables(&self) -> PgConnection {
         self.database.connect().await

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use reqwest::Method;
+use rustix::process::Signal;
 use serde_json::json;
 use sqlx::{Connection, Executor};
 
+use crate::support::cluster::CLUSTER;
 use crate::support::leaving::Tokens;
+use crate::support::process::Home;
 use crate::support::sign_on::{PASSWORD, query};
 use crate::support::{Browser, Server, TestClient, csrf, eventually};
 
@@ -279,6 +282,18 @@ async fn a_migration_waits_without_keeping_anybody_waiting() {
     dump.execute("lock table event in access share mode")
         .await
         .unwrap();
+
+    // A start that waits can be stopped.
+    let home = Home::new("migration");
+    let mut command = home.command(&["serve"]);
+    command
+        .env("DATABASE_URL", server.database.url())
+        .env("DOORWARD_KEYS_DIR", &CLUSTER.keys_dir);
+    let mut start = home.start(command);
+    server.until_somebody_waits().await;
+    start.signal(Signal::TERM);
+    let ended = start.ended(10 * SECOND).await;
+    assert!(ended.success(), "{}", start.said());
 
     let migrated = async {
         let migrated = server.cli(&["migrate"]).await;

@@ -64,18 +64,23 @@ impl Home {
         self.serve_as(self.command(&["serve"])).await
     }
 
-    pub(crate) async fn serve_as(&self, mut command: Command) -> Process {
+    pub(crate) async fn serve_as(&self, command: Command) -> Process {
+        let process = self.start(command);
+        process.ready().await;
+        process
+    }
+
+    /// Starts a server that need not become ready.
+    pub(crate) fn start(&self, mut command: Command) -> Process {
         let mut child = command.spawn().expect("the program runs");
         let stdout = collect(child.stdout.take().expect("piped"));
         let stderr = collect(child.stderr.take().expect("piped"));
-        let process = Process {
+        Process {
             url: format!("http://localhost:{}", self.port),
             child,
             stdout,
             stderr,
-        };
-        process.ready().await;
-        process
+        }
     }
 
     /// The process id of the cluster's postmaster, while there is one.

@@ -50,7 +50,10 @@ async fn serve(
     let running = tokio::select! {
         running = Running::start(config, databases, Arc::new(SystemClock), listener) => running?,
         // A migration may wait for somebody for long.
-        () = &mut told_to_stop => return Ok(()),
+        () = &mut told_to_stop => {
+            tracing::info!("stopping: the start was not done yet");
+            return Ok(());
+        }
     };
     if let Some(cluster) = store.cluster.clone() {
         running

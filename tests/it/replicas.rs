@@ -294,6 +294,8 @@ async fn a_migration_waits_without_keeping_anybody_waiting() {
     start.signal(Signal::TERM);
     let ended = start.ended(10 * SECOND).await;
     assert!(ended.success(), "{}", start.said());
+    // What it asked PostgreSQL for is still waited for, until it has waited long enough.
+    server.until_nobody_waits().await;
 
     let migrated = async {
         let migrated = server.cli(&["migrate"]).await;
@@ -301,7 +303,7 @@ async fn a_migration_waits_without_keeping_anybody_waiting() {
     };
     let meanwhile = async {
         server.until_somebody_waits().await;
-        // It writes an event, so it stands behind the migration for as long as that waits.
+        // It writes an event, so it stands behind the migration, until that gives up for now.
         server.user(json!({ "username": "ada" })).await;
         dump.rollback().await.unwrap();
     };

@@ -1,8 +1,8 @@
 //! An update with outbox, audit, history and digest against the bare update of the same row, 8 writers.
 //!
 //! *Wall* is a writer's: of the same requests by the same program over 8 connections, load, Doorward and PostgreSQL on both cores. Bare is the
-//! update where outbox and audit keep nothing ([`KEEP_NOTHING`]; that two rows are made and dropped is charged to it), so no change has a
-//! place in a feed, a history or a digest.
+//! update where outbox and audit keep nothing ([`KEEP_NOTHING`]), so no change has a place in a feed, a history or a digest. What is compared is
+//! keeping them: the audit row is made and sealed on both sides, and dropped on one.
 //!
 //! *CPU of the database* is against something smaller, the bare statement at the same pace by pgbench: seconds of a core that all processes of PostgreSQL
 //! used, background ones and what is done after the commit included, from the first change until the last has its place. At the same pace, for
@@ -126,7 +126,7 @@ impl Bench {
         let cpu = |at: usize| median(cpus.iter().map(|cpu| cpu[at]).collect());
         let pgbench = |at: usize| median(by_pgbench.iter().map(|by| by[at]).collect());
         self.at_most(
-            "an update with outbox, audit, history and digest, 8 writers, both cores: wall",
+            "an update that keeps outbox, audit, history and digest, by the API, 8 writers, both cores: wall",
             wall(0),
             "×",
             &format!(

@@ -261,11 +261,19 @@ impl Server {
 
     /// Until somebody waits for a lock on its database.
     pub(crate) async fn until_somebody_waits(&self) {
+        self.until_waits(true, "somebody waits").await;
+    }
+
+    pub(crate) async fn until_nobody_waits(&self) {
+        self.until_waits(false, "nobody waits").await;
+    }
+
+    async fn until_waits(&self, wanted: bool, what: &str) {
         let mut tables = self.tables().await;
         let waits = "select exists (select from pg_locks join pg_stat_activity using (pid) where not granted and datname = current_database())";
-        eventually(Duration::from_secs(10), "somebody waits", async || {
-            let waits = sqlx::query_scalar(waits).fetch_one(&mut tables);
-            waits.await.unwrap()
+        eventually(Duration::from_secs(10), what, async || {
+            let waits = sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut tables);
+            waits.await.unwrap() == wanted
         })
         .await;
     }
